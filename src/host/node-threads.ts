@@ -1,0 +1,64 @@
+/** Threads and machine facts of the Node half. */
+
+import { arch, availableParallelism, cpus, platform as osPlatform, release } from 'node:os';
+import { memoryUsage as processMemory, version } from 'node:process';
+import { parentPort as nodeParentPort, Worker } from 'node:worker_threads';
+import { TesseraError } from './error.js';
+import type { ParentPort, WorkerHandle } from './types.js';
+
+/** Node's version, the system and the processor in one line. */
+export const platform: string = `node ${version.slice(1)}, ${osPlatform()} ${release()} ${arch()}, ${
+  cpus()[0]?.model.trim() || 'processor unknown'
+}`;
+
+/** How many threads can run at once on this machine. */
+export function cores(): number {
+  return availableParallelism();
+}
+
+/** Resident bytes of this process. */
+export function memoryUsage(): number {
+  return processMemory.rss();
+}
+
+/** Starts a module as a thread of this process. */
+export function startWorker(url: URL, options: { readonly name?: string } = {}): WorkerHandle {
+  const worker = new Worker(url, { name: options.name });
+  let ending = false;
+  return {
+    postMessage: (value, transfer = []) => worker.postMessage(value, transferable(transfer)),
+    onMessage: (callback) => void worker.on('message', callback),
+    onError: (callback) => {
+      let told = false; // an uncaught error is followed by `exit`, which is then no news
+      worker.on('error', (error) => {
+        told = true;
+        callback(error instanceof Error ? error : new Error(String(error)));
+      });
+      worker.on('messageerror', callback);
+      worker.on('exit', (code) => {
+        if (!ending && !told && code !== 0) callback(new Error(`The thread ${options.name ?? url.href} ended with code ${code}.`));
+      });
+    },
+    terminate: async () => {
+      ending = true;
+      await worker.terminate();
+    },
+    unref: () => worker.unref(),
+    ref: () => worker.ref(),
+  };
+}
+
+/** The thread's own side. @throws unsupported outside of a thread. */
+export function parentPort(): ParentPort {
+  const port = nodeParentPort;
+  if (port === null) throw new TesseraError('unsupported', 'parentPort() was called outside of a thread.');
+  return {
+    postMessage: (value, transfer = []) => port.postMessage(value, transferable(transfer)),
+    onMessage: (callback) => void port.on('message', callback),
+    close: () => port.close(),
+  };
+}
+
+function transferable(buffers: readonly ArrayBufferLike[]): ArrayBuffer[] {
+  return buffers.filter((buffer) => buffer instanceof ArrayBuffer);
+}
