@@ -96,7 +96,10 @@ async function noFiles(): Promise<never> {
 
 /** Joins path parts with slashes. */
 export function joinPath(...parts: readonly string[]): string {
-  return parts.filter((part) => part !== '').join('/').replace(/([^:])\/{2,}/g, '$1/');
+  return parts
+    .filter((part) => part !== '')
+    .join('/')
+    .replace(/([^:])\/{2,}/g, '$1/');
 }
 
 /** The last part of a path. */

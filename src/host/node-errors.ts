@@ -43,7 +43,9 @@ export function writingError(path: string, cause: unknown): TesseraError {
     case 'EDQUOT':
       return new TesseraError('no-space', `${path} could not be written: the disk quota is used up.`, { cause });
     case 'EFBIG':
-      return new TesseraError('no-space', `${path} could not be written: it would be larger than is allowed.`, { cause });
+      return new TesseraError('no-space', `${path} could not be written: it would be larger than is allowed.`, {
+        cause,
+      });
     case 'EROFS':
       return new TesseraError('no-space', `${path} could not be written: the file system is read-only.`, { cause });
     case 'EACCES':
@@ -60,7 +62,9 @@ export function writingError(path: string, cause: unknown): TesseraError {
         cause,
       });
     case 'ENOTEMPTY':
-      return new TesseraError('no-space', `${path} could not be written: a folder with content is in the way.`, { cause });
+      return new TesseraError('no-space', `${path} could not be written: a folder with content is in the way.`, {
+        cause,
+      });
     default:
       return new TesseraError('no-space', `${path} could not be written: ${reasonOf(cause)}.`, { cause });
   }

@@ -48,7 +48,10 @@ export async function openRandomAccess(path: string): Promise<RandomAccess> {
           throw readingError(path, error);
         });
         if (bytesRead === 0) {
-          throw new TesseraError('bad-file', `${path} ends at byte ${offset + done}; ${length - done} more were needed.`);
+          throw new TesseraError(
+            'bad-file',
+            `${path} ends at byte ${offset + done}; ${length - done} more were needed.`,
+          );
         }
         done += bytesRead;
       }
@@ -116,7 +119,10 @@ async function* gunzip(path: string, packed: AsyncIterable<Uint8Array>): AsyncGe
   } catch (error) {
     if (error instanceof TesseraError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new TesseraError('bad-file', `${path} is damaged gzip: ${reason}.`, { cause: error, hint: 'Fetch it again.' });
+    throw new TesseraError('bad-file', `${path} is damaged gzip: ${reason}.`, {
+      cause: error,
+      hint: 'Fetch it again.',
+    });
   } finally {
     source.destroy();
     unpacked.destroy();
@@ -220,8 +226,8 @@ export async function listDirectory(path: string): Promise<readonly DirectoryEnt
   try {
     const entries = await fs.readdir(path, { withFileTypes: true });
     const told = entries.map(async (entry): Promise<DirectoryEntry> => {
-      if (!entry.isSymbolicLink()) return { name: entry.name, kind: kindOf(entry) };
-      return { name: entry.name, kind: (await stat(join(path, entry.name)))?.kind ?? 'other' };
+      if (!entry.isSymbolicLink()) return { name: entry.name, kind: kindOf(entry), link: false };
+      return { name: entry.name, kind: (await stat(join(path, entry.name)))?.kind ?? 'other', link: true };
     });
     return (await Promise.all(told)).sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
@@ -279,7 +285,8 @@ export async function glob(patterns: readonly string[]): Promise<readonly string
   const found = new Set<string>();
   for (const pattern of patterns) {
     const absolute = pattern.startsWith('/');
-    for (const path of await tinyGlob(pattern, { onlyFiles: true, absolute, expandDirectories: false })) found.add(path);
+    for (const path of await tinyGlob(pattern, { onlyFiles: true, absolute, expandDirectories: false }))
+      found.add(path);
   }
   return [...found].sort((a, b) => (a < b ? -1 : 1));
 }

@@ -36,7 +36,8 @@ export function startWorker(url: URL, options: { readonly name?: string } = {}):
       });
       worker.on('messageerror', callback);
       worker.on('exit', (code) => {
-        if (!ending && !told && code !== 0) callback(new Error(`The thread ${options.name ?? url.href} ended with code ${code}.`));
+        if (!ending && !told && code !== 0)
+          callback(new Error(`The thread ${options.name ?? url.href} ended with code ${code}.`));
       });
     },
     terminate: async () => {

@@ -34,10 +34,13 @@ export interface FileStatus {
   readonly modified: number;
 }
 
-/** An entry of a folder; symbolic links are told by what they point at. */
+/** An entry of a folder. */
 export interface DirectoryEntry {
   readonly name: string;
+  /** What it is; of a symbolic link, what it points at. */
   readonly kind: 'file' | 'directory' | 'other';
+  /** It is a symbolic link. */
+  readonly link: boolean;
 }
 
 /** Options of `openByteStream`. */

@@ -1,0 +1,14 @@
+/** The field's files: safetensors, Hugging Face model folders, text corpora. */
+
+export {
+  type Corpus,
+  type CorpusCursor,
+  type CorpusDocument,
+  type CorpusOptions,
+  corpusFromStrings,
+  openCorpus,
+} from './corpus.js';
+export { type ModelFolder, type ModelFolderContent, readModelFolder, writeModelFolder } from './huggingface.js';
+export { isJsonObject, type Json, type JsonObject, parseJson, readJsonObject, writeJson } from './json.js';
+export * from './safetensors.js';
+export { findInvalidUtf8 } from './utf8.js';
