@@ -49,6 +49,13 @@ export function layerRules(layers) {
       to: {},
     },
     {
+      name: 'known-place',
+      comment: 'Every folder of src has its layer in layers.json.',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/', pathNot: known.map(filesOf) },
+    },
+    {
       name: 'entries-are-last',
       comment: 'src/index.ts and its like gather the layers; only the command line may import them.',
       severity: 'error',
@@ -87,7 +94,13 @@ export function layerRules(layers) {
       name: 'without-node',
       comment: `Layers 0 to ${layers.withoutNode} run in a page: files and threads go through #host.`,
       severity: 'error',
-      from: { path: layers.layers.slice(0, layers.withoutNode + 1).flat().map(filesOf), pathNot: '^src/host/node[^/]*[.]ts$' },
+      from: {
+        path: layers.layers
+          .slice(0, layers.withoutNode + 1)
+          .flat()
+          .map(filesOf),
+        pathNot: '^src/host/node[^/]*[.]ts$',
+      },
       to: { dependencyTypes: ['core'] },
     },
   ];

@@ -24,10 +24,14 @@ function install() {
   const { command, args, options } = npm();
   step(`installing packages (${reason})`, () =>
     // npm's own lines go to stderr as well: stdout belongs to the job.
-    run(command, [...args, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'], {
-      ...options,
-      stdio: ['inherit', 2, 2],
-    }),
+    run(
+      command,
+      [...args, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'],
+      {
+        ...options,
+        stdio: ['inherit', 2, 2],
+      },
+    ),
   );
 }
 
@@ -81,7 +85,11 @@ function build() {
 function sourcesHash() {
   const hash = createHash('sha256');
   const files = [...filesUnder('src'), 'tsconfig.json', 'tsconfig.base.json', 'package.json', 'package-lock.json'];
-  for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0');
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0');
   return hash.digest('hex');
 }
 

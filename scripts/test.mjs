@@ -18,7 +18,10 @@ const args = process.argv.slice(2);
 const checks = [
   ['lint', () => runProgram('@biomejs/biome', ['ci', '--colors=off'], { program: 'biome' })],
   ['types', () => runProgram('typescript', ['-p', 'tsconfig.test.json'], { program: 'tsc' })],
-  ['layers', () => runProgram('dependency-cruiser', ['--config', '.dependency-cruiser.mjs', 'src'], { program: 'depcruise' })],
+  [
+    'layers',
+    () => runProgram('dependency-cruiser', ['--config', '.dependency-cruiser.mjs', 'src'], { program: 'depcruise' }),
+  ],
   ['package', checkPackage],
   ['unit tests', unitTests],
   ['smoke', () => run(process.execPath, [join(root, 'scripts', 'smoke.mjs')])],
@@ -56,9 +59,13 @@ function checkPackage() {
   const tarball = readdirSync(temporary).find((file) => file.endsWith('.tgz')) ?? '';
   return (
     runProgram('publint', ['run', join(temporary, tarball), '--strict']) ||
-    runProgram('@arethetypeswrong/cli', [join(temporary, tarball), '--profile', 'esm-only', '--no-color', '--no-emoji'], {
-      program: 'attw',
-    })
+    runProgram(
+      '@arethetypeswrong/cli',
+      [join(temporary, tarball), '--profile', 'esm-only', '--no-color', '--no-emoji'],
+      {
+        program: 'attw',
+      },
+    )
   );
 }
 
