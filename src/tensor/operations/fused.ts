@@ -1,0 +1,265 @@
+/**
+ * Operations that ONNX Runtime has one kernel for and whose gradients deserve a hand: norms, GELU, rotary positions,
+ * softmax attention and cross-entropy.
+ */
+
+import { apply, applyOne, constant, elements, isStatic, type Node, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
+import { type NDArray, zeros } from '../ndarray.js';
+import { broadcastShapes, broadcastTo, sum, unbroadcast } from './broadcast.js';
+import { add, erf, exp, log, maximum, mul, neg, only, sigmoid, sub } from './elementwise.js';
+import { gatherElements, scatterElementsAdd } from './gather.js';
+import { matmul } from './matmul.js';
+import { softmax } from './reduce.js';
+import { reshape } from './shape.js';
+
+function at(tensors: readonly Tensor[], index: number): Tensor {
+  const tensor = tensors[index];
+  if (tensor === undefined) throw new Error('an operand is missing');
+  return tensor;
+}
+
+function filled(value: number, size: number): Tensor {
+  return constant({ dtype: 'float32', shape: [size], data: new Float32Array(size).fill(value) });
+}
+
+const layerNormOperation: Operation = {
+  name: 'layerNorm',
+  gradient: (node, [g]) => {
+    const [x, weight, bias] = [at(node.inputs, 0), at(node.inputs, 1), node.inputs[2]];
+    const inverse = at(node.outputs, 2);
+    if (g === undefined) return [];
+    const width = x.shape.at(-1);
+    if (typeof width !== 'number') throw shapeError('layerNorm needs a known width.');
+    const unit = x.dtype === 'float32' ? filled(1, width) : constant({ dtype: x.dtype, shape: [width], data: new Float64Array(width).fill(1) });
+    const normal = at(apply(layerNormOperation, [x, unit], node.attributes, specsOf(node)), 0);
+    const aligned = mul(g, normal);
+    const column = reshape(weight, [width, 1]);
+    // The two row means of g * weight and g * weight * normal are products with the weight.
+    const c1 = matmul(g, column, { scale: 1 / width });
+    const c2 = matmul(aligned, column, { scale: 1 / width });
+    const gx = mul(sub(sub(mul(g, weight), mul(normal, c2)), c1), inverse);
+    return [gx, unbroadcast(aligned, weight.shape), bias && unbroadcast(g, bias.shape)];
+  },
+  lower: (node, emitter) =>
+    emitter.emit('LayerNormalization', node.inputs.map(emitter.name), { axis: -1, epsilon: { float: node.attributes.epsilon } }, 3),
+};
+
+function specsOf(node: Node) {
+  return node.outputs.map(({ dtype, shape }) => ({ dtype, shape }));
+}
+
+function rowShape(shape: Shape): Shape {
+  return [...shape.slice(0, -1), 1];
+}
+
+function checkWidth(name: string, x: Tensor, ...parameters: readonly (Tensor | undefined)[]): void {
+  for (const parameter of parameters) {
+    if (parameter !== undefined && (parameter.shape.length !== 1 || parameter.shape[0] !== x.shape.at(-1))) {
+      throw shapeError(`${name}: a parameter of ${shapeText(parameter.shape)} does not fit ${shapeText(x.shape)}.`);
+    }
+  }
+}
+
+/** `(x - mean) / sqrt(variance + epsilon) * weight + bias` over the last axis (Ba et al., arXiv 1607.06450). */
+export function layerNorm(x: Tensor, weight: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {
+  checkWidth('layerNorm', x, weight, bias);
+  const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
+  const row = { dtype: x.dtype, shape: rowShape(x.shape) };
+  return at(apply(layerNormOperation, inputs, { epsilon }, [x, row, row]), 0);
+}
+
+const rmsNormOperation: Operation = {
+  name: 'rmsNorm',
+  gradient: (node, [g]) => {
+    const [x, weight] = [at(node.inputs, 0), at(node.inputs, 1)];
+    const inverse = at(node.outputs, 1);
+    if (g === undefined) return [];
+    const width = x.shape.at(-1);
+    if (typeof width !== 'number') throw shapeError('rmsNorm needs a known width.');
+    const normal = mul(x, inverse);
+    const aligned = mul(g, normal);
+    const c = matmul(aligned, reshape(weight, [width, 1]), { scale: 1 / width });
+    return [mul(sub(mul(g, weight), mul(normal, c)), inverse), unbroadcast(aligned, weight.shape)];
+  },
+  lower: (node, emitter) =>
+    emitter.emit('SimplifiedLayerNormalization', node.inputs.map(emitter.name), { axis: -1, epsilon: { float: node.attributes.epsilon }, stash_type: 1 }, 2),
+};
+
+/** `x / sqrt(mean(x ** 2) + epsilon) * weight` over the last axis (Zhang & Sennrich, arXiv 1910.07467). */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
+  checkWidth('rmsNorm', x, weight);
+  return at(apply(rmsNormOperation, [x, weight], { epsilon }, [x, { dtype: x.dtype, shape: rowShape(x.shape) }]), 0);
+}
+
+const GELU_SCALE = Math.sqrt(2 / Math.PI);
+const GELU_CUBE = 0.044715;
+
+const geluOperation: Operation = {
+  name: 'gelu',
+  gradient: (node, [g]) => {
+    if (g === undefined) return [];
+    const x = only(node.inputs);
+    const squared = mul(x, x);
+    if (node.attributes.approximate === 'none') {
+      const cdf = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
+      const density = mul(exp(mul(squared, -0.5)), 1 / Math.sqrt(2 * Math.PI));
+      return [mul(g, add(cdf, mul(x, density)))];
+    }
+    // With gelu = x s, s = sigmoid(u), u = 2c (x + a x^3): the derivative is s (1 + (1 - s) w), w = x u' = 2c (x + 3a x^3).
+    const cube = mul(squared, 2 * GELU_SCALE * GELU_CUBE);
+    const u = mul(x, add(cube, 2 * GELU_SCALE));
+    const w = mul(x, add(mul(cube, 3), 2 * GELU_SCALE));
+    const s = sigmoid(u);
+    return [mul(g, mul(s, add(mul(sub(1, s), w), 1)))];
+  },
+  lower: (node, emitter) => emitter.emit('Gelu', node.inputs.map(emitter.name), { approximate: node.attributes.approximate }),
+};
+
+/** The Gaussian error linear unit (Hendrycks & Gimpel, arXiv 1606.08415); `tanh` is its usual approximation. */
+export function gelu(x: Tensor, approximate: 'none' | 'tanh' = 'none'): Tensor {
+  return applyOne(geluOperation, [x], { approximate }, x);
+}
+
+const rotaryOperation: Operation = {
+  name: 'rotary',
+  gradient: (node, [g]) => {
+    const [, positions, cosines, sines] = node.inputs;
+    if (g === undefined || positions === undefined || cosines === undefined || sines === undefined) return [];
+    return [applyOne(rotaryOperation, [g, positions, cosines, neg(sines)], node.attributes, g)];
+  },
+  lower: (node, emitter) =>
+    emitter.emit('RotaryEmbedding', node.inputs.map(emitter.name), { interleaved: 0 }, 1, 'com.microsoft'),
+};
+
+/**
+ * Rotary positions in the rotate-half layout of Llama (Su et al., arXiv 2104.09864): `x` `[batch, heads, time, head]` or
+ * `[batch, time, heads * head]`; `positions` int64 `[batch, time]`; tables `[positions, head / 2]` of cosines and sines.
+ */
+export function rotary(x: Tensor, positions: Tensor, cosines: Tensor, sines: Tensor): Tensor {
+  if (positions.dtype !== 'int64') throw shapeError('rotary takes int64 positions.');
+  return applyOne(rotaryOperation, [x, positions, cosines, sines], {}, x);
+}
+
+/** The cosines and sines of every position and frequency: `[positions, head / 2]` each. */
+export function rotaryTables(positions: number, head: number, theta = 10000): { readonly cosines: NDArray<'float32'>; readonly sines: NDArray<'float32'> } {
+  const half = head / 2;
+  const cosines = zeros([positions, half]);
+  const sines = zeros([positions, half]);
+  for (let frequency = 0; frequency < half; frequency++) {
+    const rate = theta ** (-frequency / half);
+    for (let position = 0; position < positions; position++) {
+      cosines.data[position * half + frequency] = Math.cos(position * rate);
+      sines.data[position * half + frequency] = Math.sin(position * rate);
+    }
+  }
+  return { cosines, sines };
+}
+
+const attentionOperation: Operation = {
+  name: 'attention',
+  gradient: (node, [g]) => {
+    if (g === undefined) return [];
+    const [query, key, value] = [at(node.inputs, 0), at(node.inputs, 1), at(node.inputs, 2)];
+    const [out, weights] = [at(node.outputs, 0), at(node.outputs, 1)];
+    const scale = Number(node.attributes.scale);
+    // sum(g_w * weights) over keys equals sum(g * out) over the head, a far narrower product.
+    const gWeights = matmul(g, value, { transposeB: true });
+    const gScores = mul(weights, sub(gWeights, sum(mul(g, out), -1, { keepDims: true })));
+    const bias = node.inputs[3];
+    return [
+      matmul(gScores, key, { scale }),
+      matmul(gScores, query, { transposeA: true, scale }),
+      matmul(weights, g, { transposeA: true }),
+      bias && unbroadcast(gScores, bias.shape),
+    ];
+  },
+  lower: (node, emitter) => {
+    const [query, key, value, bias] = node.inputs.map(emitter.name);
+    const alpha = { float: node.attributes.scale };
+    let scores: string[];
+    if (emitter.device === 'webgpu') {
+      const turned = emitter.emit('Transpose', [key ?? ''], { perm: [0, 1, 3, 2] });
+      const raw = emitter.emit('MatMul', [query ?? '', ...turned]);
+      scores = emitter.emit('Mul', [...raw, emitter.constant({ dtype: 'float32', shape: [], data: Float32Array.of(Number(node.attributes.scale)) })]);
+    } else {
+      scores = emitter.emit('FusedMatMul', [query ?? '', key ?? ''], { transB: 1, alpha }, 1, 'com.microsoft');
+    }
+    const biased = bias === undefined ? scores : emitter.emit('Add', [...scores, bias]);
+    const weights = emitter.emit('Softmax', biased, { axis: -1 });
+    return [...emitter.emit('MatMul', [...weights, value ?? '']), ...weights];
+  },
+  flops: (node) => {
+    const [out, weights] = node.outputs;
+    if (out === undefined || weights === undefined || !isStatic(out.shape) || !isStatic(weights.shape)) return 0;
+    return 4 * elements(weights.shape) * (out.shape.at(-1) ?? 0);
+  },
+};
+
+/**
+ * `softmax(scale * query @ key^T + bias) @ value` (Vaswani et al., arXiv 1706.03762, equation 1).
+ * `query` `[batch, heads, time, head]`, `key` and `value` `[batch, heads, sources, head]`, `bias` broadcast to the scores.
+ */
+export function attention(query: Tensor, key: Tensor, value: Tensor, bias?: Tensor, scale?: number): Tensor {
+  const head = query.shape.at(-1);
+  if (query.shape.length !== 4 || key.shape.length !== 4 || typeof head !== 'number' || key.shape.at(-1) !== head) {
+    throw shapeError(`attention cannot match queries ${shapeText(query.shape)} with keys ${shapeText(key.shape)}.`);
+  }
+  const scores = [...query.shape.slice(0, 3), key.shape[2] ?? 0];
+  if (bias !== undefined) broadcastShapes(scores, bias.shape, 'the bias of attention');
+  const inputs = bias === undefined ? [query, key, value] : [query, key, value, bias];
+  const out = [...query.shape.slice(0, 3), value.shape.at(-1) ?? 0];
+  return at(
+    apply(attentionOperation, inputs, { scale: scale ?? 1 / Math.sqrt(head) }, [
+      { dtype: query.dtype, shape: out },
+      { dtype: query.dtype, shape: scores },
+    ]),
+    0,
+  );
+}
+
+const TINY = 1e-37;
+
+const crossEntropyOperation: Operation = {
+  name: 'crossEntropy',
+  gradient: (node, [g]) => {
+    const targets = at(node.inputs, 1);
+    const probabilities = at(node.outputs, 1);
+    if (g === undefined) return [];
+    const rows = targets.shape[0] ?? 1;
+    const minus = broadcastTo(constant(-1), [rows, 1]);
+    const difference = scatterElementsAdd(probabilities, reshape(targets, [rows, 1]), minus, 1);
+    return [isOnes(g) ? difference : mul(difference, reshape(g, [rows, 1])), undefined];
+  },
+  lower: (node, emitter) => {
+    const rows = emitter.shape([node.inputs[1]?.shape[0] ?? 1, 1]);
+    const [logits, targets] = node.inputs.map(emitter.name);
+    const probabilities = emitter.emit('Softmax', [logits ?? ''], { axis: -1 });
+    const column = emitter.emit('Reshape', [targets ?? '', rows]);
+    const chosen = emitter.emit('GatherElements', [...probabilities, ...column], { axis: 1 });
+    const tiny = emitter.constant({ dtype: 'float32', shape: [], data: Float32Array.of(TINY) });
+    const logarithm = emitter.emit('Log', emitter.emit('Max', [...chosen, tiny]));
+    const flat = emitter.emit('Reshape', [...emitter.emit('Neg', logarithm), emitter.shape([node.inputs[1]?.shape[0] ?? 1])]);
+    return [...flat, ...probabilities];
+  },
+};
+
+function isOnes(x: Tensor): boolean {
+  const source = x.node.operation.name === 'broadcastTo' ? x.node.inputs[0] : x;
+  return source?.node.value?.data.length === 1 && Number(source.node.value.data[0]) === 1;
+}
+
+/**
+ * `-log softmax(logits)[target]` of each row: `logits` `[rows, classes]`, `targets` int32 `[rows]`, result `[rows]`.
+ * One softmax serves loss and gradient; probabilities below 1e-37 count as 1e-37, so a row costs at most 85.2 nats.
+ */
+export function crossEntropyRows(logits: Tensor, targets: Tensor): Tensor {
+  const [rows, classes] = logits.shape;
+  if (logits.shape.length !== 2 || rows === undefined || classes === undefined || targets.shape.length !== 1 || targets.shape[0] !== rows) {
+    throw shapeError(`crossEntropyRows cannot compare logits ${shapeText(logits.shape)} with targets ${shapeText(targets.shape)}.`);
+  }
+  if (logits.dtype === 'float64') {
+    const chosen = gatherElements(softmax(logits), reshape(targets, [rows, 1]), 1);
+    return reshape(neg(log(maximum(chosen, TINY))), [rows]);
+  }
+  return at(apply(crossEntropyOperation, [logits, targets], {}, [{ dtype: 'float32', shape: [rows] }, logits]), 0);
+}

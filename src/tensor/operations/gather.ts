@@ -1,0 +1,148 @@
+/** Looking rows up by index and adding them back; ranges of numbers. */
+
+import {
+  applyOne,
+  constant,
+  type Dimension,
+  isStatic,
+  normalizeAxis,
+  type Operation,
+  sameShape,
+  shapeError,
+  shapeText,
+  type Tensor,
+} from '../graph.js';
+import { array, type NDArray, zeros } from '../ndarray.js';
+import { broadcastTo } from './broadcast.js';
+import { pair } from './elementwise.js';
+
+function three(inputs: readonly Tensor[]): readonly [Tensor, Tensor, Tensor] {
+  const [a, b, c] = inputs;
+  if (a === undefined || b === undefined || c === undefined) throw new Error('an operation of three operands');
+  return [a, b, c];
+}
+
+function requireIndex(indices: Tensor, operation: string): void {
+  if (indices.dtype !== 'int32' && indices.dtype !== 'int64') {
+    throw shapeError(`${operation} takes int32 or int64 indices, not ${indices.dtype}.`);
+  }
+}
+
+const gatherOperation: Operation = {
+  name: 'gather',
+  gradient: ({ inputs, attributes }, [g]) => {
+    const [x, indices] = pair(inputs);
+    if (g === undefined) return [];
+    if (attributes.axis !== 0) throw shapeError('The gradient of gather is formed along axis 0; transpose first.');
+    return [scatterRowsAdd(constantZeros(x), indices, g), undefined];
+  },
+  lower: ({ inputs, attributes }, emitter) => emitter.emit('Gather', inputs.map(emitter.name), { axis: attributes.axis }),
+};
+
+function constantZeros(like: Tensor): Tensor {
+  return broadcastTo(constant(like.dtype === 'float16' ? zeros([], 'float16') : 0, like.dtype), like.shape);
+}
+
+/** True for a tensor that is zero everywhere by construction. */
+export function isZeros(x: Tensor): boolean {
+  const source = x.node.operation.name === 'broadcastTo' ? x.node.inputs[0] : x;
+  return source?.node.value?.data.length === 1 && Number(source.node.value.data[0]) === 0;
+}
+
+/** Slices of `x` along an axis: the shape of `indices` replaces that axis. Gradients along axis 0. */
+export function gather(x: Tensor, indices: Tensor, axis = 0): Tensor {
+  requireIndex(indices, 'gather');
+  const at = normalizeAxis(axis, x.shape.length, 'gather');
+  const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)];
+  return applyOne(gatherOperation, [x, indices], { axis: at }, { dtype: x.dtype, shape });
+}
+
+const gatherElementsOperation: Operation = {
+  name: 'gatherElements',
+  gradient: ({ inputs, attributes }, [g]) => {
+    const [x, indices] = pair(inputs);
+    return [g && scatterElementsAdd(constantZeros(x), indices, g, Number(attributes.axis)), undefined];
+  },
+  lower: ({ inputs, attributes }, emitter) => emitter.emit('GatherElements', inputs.map(emitter.name), { axis: attributes.axis }),
+};
+
+/** `out[i][j] = x[indices[i][j]][j]` (for axis 0): one element of `x` for each index. */
+export function gatherElements(x: Tensor, indices: Tensor, axis = -1): Tensor {
+  requireIndex(indices, 'gatherElements');
+  const at = normalizeAxis(axis, x.shape.length, 'gatherElements');
+  if (indices.shape.length !== x.shape.length) {
+    throw shapeError(`gatherElements cannot index ${shapeText(x.shape)} with ${shapeText(indices.shape)}.`);
+  }
+  return applyOne(gatherElementsOperation, [x, indices], { axis: at }, { dtype: x.dtype, shape: indices.shape });
+}
+
+const scatterElementsOperation: Operation = {
+  name: 'scatterElementsAdd',
+  gradient: ({ inputs, attributes }, [g]) => {
+    const [, indices] = three(inputs);
+    return [g, undefined, g && gatherElements(g, indices, Number(attributes.axis))];
+  },
+  // ScatterND with reduction=add races between threads when indices repeat; ScatterElements does not.
+  lower: ({ inputs, attributes }, emitter) =>
+    emitter.emit('ScatterElements', inputs.map(emitter.name), { axis: attributes.axis, reduction: 'add' }),
+};
+
+/** `x` with `updates` added at `indices` along an axis; indices may repeat. Shapes as {@link gatherElements}. */
+export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, axis = -1): Tensor {
+  requireIndex(indices, 'scatterElementsAdd');
+  const at = normalizeAxis(axis, x.shape.length, 'scatterElementsAdd');
+  if (!sameShape(indices.shape, updates.shape) || updates.dtype !== x.dtype) {
+    throw shapeError(`scatterElementsAdd cannot add ${shapeText(updates.shape)} of ${updates.dtype} at ${shapeText(indices.shape)}.`);
+  }
+  return applyOne(scatterElementsOperation, [x, indices, updates], { axis: at }, x);
+}
+
+const scatterRowsOperation: Operation = {
+  name: 'scatterRowsAdd',
+  gradient: ({ inputs }, [g]) => {
+    const [, indices] = three(inputs);
+    return [g, undefined, g && gather(g, indices, 0)];
+  },
+  lower: ({ inputs }, emitter) => {
+    const [x, indices, updates] = three(inputs);
+    const rank = indices.shape.length;
+    const row = x.shape.slice(1);
+    const count: Dimension = isStatic(indices.shape) ? indices.shape.reduce((product, size) => product * size, 1) : -1;
+    const flat = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, ...row])]);
+    const column = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([count, ...row.map(() => 1)])]);
+    const narrow = indices.dtype === 'int32' ? column : emitter.emit('Cast', column, { to: { dtype: 'int32' } });
+    if (rank === 0 || !isStatic(row)) throw shapeError('scatterRowsAdd needs indices of rank 1 or more and rows of known size.');
+    const spread = emitter.emit('Expand', [...narrow, emitter.shape([1, ...row])]);
+    return emitter.emit('ScatterElements', [emitter.name(x), ...spread, ...flat], { axis: 0, reduction: 'add' });
+  },
+};
+
+/** `x` with `updates[i]` added to row `indices[i]`; indices may repeat. `updates` is indices' shape, then a row's. */
+export function scatterRowsAdd(x: Tensor, indices: Tensor, updates: Tensor): Tensor {
+  requireIndex(indices, 'scatterRowsAdd');
+  if (!sameShape([...indices.shape, ...x.shape.slice(1)], updates.shape) || x.dtype !== updates.dtype) {
+    throw shapeError(`scatterRowsAdd cannot add ${shapeText(updates.shape)} to rows of ${shapeText(x.shape)} at ${shapeText(indices.shape)}.`);
+  }
+  return applyOne(scatterRowsOperation, [x, indices, updates], {}, x);
+}
+
+const rangeOperation: Operation = {
+  name: 'range',
+  lower: ({ outputs, attributes }, emitter) => {
+    const [out] = outputs;
+    if (out === undefined) throw new Error('range without an output');
+    const length = emitter.emit('Reshape', [emitter.shape(out.shape), emitter.constant(array([], [0], 'int64'))]);
+    const scalar = (value: number) => emitter.constant({ dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) });
+    const end = emitter.emit('Add', [...length, scalar(Number(attributes.start))]);
+    const wide = emitter.emit('Range', [scalar(Number(attributes.start)), ...end, scalar(1)]);
+    return emitter.emit('Cast', wide, { to: { dtype: out.dtype } });
+  },
+};
+
+/** `start, start + 1, ...`: `size` numbers, a named size included. */
+export function range(size: Dimension, options: { readonly start?: number; readonly dtype?: 'int32' | 'int64' | 'float32' } = {}): Tensor {
+  const { start = 0, dtype = 'int32' } = options;
+  if (typeof size === 'string') return applyOne(rangeOperation, [], { start, size, dtype }, { dtype, shape: [size] });
+  const values = Array.from({ length: size }, (_, index) => start + index);
+  return constant(array(values, [size], dtype) as NDArray);
+}

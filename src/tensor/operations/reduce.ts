@@ -1,0 +1,162 @@
+/** Reductions beside the sum, softmax over an axis, and the largest entries. */
+
+import { applyOne, apply, constant, elements, normalizeAxis, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
+import { array } from '../ndarray.js';
+import { axesOf, broadcastTo, finishReduction, keptShape, type ReduceOptions, reducedAxes, sum } from './broadcast.js';
+import { cast, div, equal, mul, only, sub } from './elementwise.js';
+import { scatterElementsAdd } from './gather.js';
+import { transpose } from './shape.js';
+
+function reduction(name: string, onnx: string, gradient: Operation['gradient']): Operation {
+  return {
+    name,
+    gradient,
+    lower: (node, emitter) => {
+      const axes = emitter.constant(array(axesOf(node), undefined, 'int64'));
+      return emitter.emit(onnx, [emitter.name(only(node.inputs)), axes], { keepdims: 1 });
+    },
+  };
+}
+
+const meanOperation = reduction('mean', 'ReduceMean', (node, [g]) => {
+  const x = only(node.inputs);
+  const count = elements(axesOf(node).map((axis) => x.shape[axis] ?? 1));
+  return [g && broadcastTo(mul(g, 1 / count), x.shape)];
+});
+
+/** The gradient of an extreme goes to every place that attains it, in equal shares. */
+const extreme: Operation['gradient'] = (node, [g]) => {
+  const x = only(node.inputs);
+  if (g === undefined) return [];
+  const attained = cast(equal(x, only(node.outputs)), x.dtype);
+  return [mul(attained, div(g, sum(attained, axesOf(node), { keepDims: true })))];
+};
+const maxOperation = reduction('max', 'ReduceMax', extreme);
+const minOperation = reduction('min', 'ReduceMin', extreme);
+const sumSquareOperation = reduction('sumSquares', 'ReduceSumSquare', (node, [g]) => [g && mul(mul(only(node.inputs), 2), g)]);
+
+function reduce(operation: Operation, x: Tensor, axes: readonly number[] | number | undefined, options: ReduceOptions): Tensor {
+  const over = reducedAxes(x, axes, operation.name);
+  if (over.length === 0) return x;
+  const kept = applyOne(operation, [x], { axes: over }, { dtype: x.dtype, shape: keptShape(x.shape, over) });
+  return finishReduction(kept, over, options);
+}
+
+/** The mean over `axes` (default: all). */
+export const mean = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  reduce(meanOperation, x, axes, options);
+/** The largest value over `axes` (default: all). */
+export const max = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  reduce(maxOperation, x, axes, options);
+/** The smallest value over `axes` (default: all). */
+export const min = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  reduce(minOperation, x, axes, options);
+/** The sum of squares over `axes` (default: all), in one pass. */
+export function sumSquares(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
+  return x.shape.length === 0 ? mul(x, x) : reduce(sumSquareOperation, x, axes, options);
+}
+
+/** The variance over `axes` (default: all), divided by the count. */
+export function variance(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
+  const centered = sub(x, mean(x, axes, { keepDims: true }));
+  return mean(mul(centered, centered), axes, options);
+}
+
+const argmaxOperation: Operation = {
+  name: 'argmax',
+  lower: (node, emitter) => {
+    const [wide] = emitter.emit('ArgMax', node.inputs.map(emitter.name), { axis: node.attributes.axis, keepdims: 0 });
+    return emitter.emit('Cast', [wide ?? ''], { to: { dtype: 'int32' } });
+  },
+};
+
+/** The position of the largest value along an axis, as int32; the first of equals. */
+export function argmax(x: Tensor, axis = -1): Tensor {
+  const at = normalizeAxis(axis, x.shape.length, 'argmax');
+  return applyOne(argmaxOperation, [x], { axis: at }, { dtype: 'int32', shape: x.shape.filter((_, index) => index !== at) });
+}
+
+const softmaxOperation: Operation = {
+  name: 'softmax',
+  gradient: (node, [g]) => {
+    const y = only(node.outputs);
+    const axis = Number(node.attributes.axis);
+    return [g && mul(y, sub(g, sum(mul(g, y), axis, { keepDims: true })))];
+  },
+  lower: (node, emitter) => emitter.emit('Softmax', node.inputs.map(emitter.name), { axis: node.attributes.axis }),
+};
+
+const logSoftmaxOperation: Operation = {
+  name: 'logSoftmax',
+  gradient: (node, [g]) => {
+    const axis = Number(node.attributes.axis);
+    return [g && sub(g, mul(softmax(only(node.inputs), axis), sum(g, axis, { keepDims: true })))];
+  },
+  lower: (node, emitter) => emitter.emit('LogSoftmax', node.inputs.map(emitter.name), { axis: node.attributes.axis }),
+};
+
+function alongLast(operation: Operation, x: Tensor, axis: number): Tensor {
+  const at = normalizeAxis(axis, x.shape.length, operation.name);
+  if (at === x.shape.length - 1) return applyOne(operation, [x], { axis: at }, x);
+  const order = x.shape.map((_, index) => index);
+  const last = order.length - 1;
+  [order[at], order[last]] = [last, at];
+  return transpose(alongLast(operation, transpose(x, order), -1), order);
+}
+
+/** `e ** x / sum(e ** x)` along an axis, without overflow. */
+export function softmax(x: Tensor, axis = -1): Tensor {
+  return alongLast(softmaxOperation, x, axis);
+}
+
+/** `x - log(sum(e ** x))` along an axis, without overflow. */
+export function logSoftmax(x: Tensor, axis = -1): Tensor {
+  return alongLast(logSoftmaxOperation, x, axis);
+}
+
+const topKOperation: Operation = {
+  name: 'topK',
+  gradient: (node, [g]) => {
+    const x = only(node.inputs);
+    const [, positions] = node.outputs;
+    if (g === undefined || positions === undefined) return [];
+    const empty = broadcastTo(constant(0, x.dtype), x.shape);
+    return [scatterElementsAdd(empty, positions, g, Number(node.attributes.axis))];
+  },
+  lower: (node, emitter) => {
+    const k = emitter.constant(array([Number(node.attributes.k)], [1], 'int64'));
+    const [values, positions] = emitter.emit('TopK', [emitter.name(only(node.inputs)), k], { axis: node.attributes.axis }, 2);
+    return [values ?? '', ...emitter.emit('Cast', [positions ?? ''], { to: { dtype: 'int32' } })];
+  },
+};
+
+/** The `k` largest values along an axis in falling order, and their positions as int32. */
+export function topK(x: Tensor, k: number, axis = -1): { readonly values: Tensor; readonly positions: Tensor } {
+  const at = normalizeAxis(axis, x.shape.length, 'topK');
+  const size = x.shape[at];
+  if (!Number.isInteger(k) || k < 1 || (typeof size === 'number' && k > size)) {
+    throw shapeError(`topK cannot take ${k} of axis ${axis} of ${shapeText(x.shape)}.`);
+  }
+  const shape: Shape = x.shape.map((dimension, index) => (index === at ? k : dimension));
+  const outputs = apply(topKOperation, [x], { axis: at, k }, [
+    { dtype: x.dtype, shape },
+    { dtype: 'int32', shape },
+  ]);
+  const [values, positions] = outputs;
+  if (values === undefined || positions === undefined) throw new Error('topK has two outputs');
+  return { values, positions };
+}
+
+const cumsumOperation: Operation = {
+  name: 'cumsum',
+  gradient: (node, [g]) => [g && applyOne(cumsumOperation, [g], { ...node.attributes, reverse: !node.attributes.reverse }, g)],
+  lower: (node, emitter) => {
+    const axis = emitter.constant(array([Number(node.attributes.axis)], [], 'int64'));
+    return emitter.emit('CumSum', [emitter.name(only(node.inputs)), axis], { reverse: node.attributes.reverse ? 1 : 0 });
+  },
+};
+
+/** Running sums along an axis, each place included. */
+export function cumsum(x: Tensor, axis = -1): Tensor {
+  return applyOne(cumsumOperation, [x], { axis: normalizeAxis(axis, x.shape.length, 'cumsum'), reverse: false }, x);
+}

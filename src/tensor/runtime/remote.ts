@@ -1,0 +1,80 @@
+/** An engine in a worker thread: the same operations, one message each way. The runtime's `run` blocks that thread only. */
+
+import { startWorker, type WorkerHandle } from '#host';
+import { type ErrorCode, TesseraError } from '../../host/error.js';
+import type { NDArray } from '../ndarray.js';
+import type { Engine } from './engine.js';
+
+/** A call that crosses to the worker. */
+export interface Request {
+  readonly id: number;
+  readonly method: keyof Engine;
+  readonly parameters: readonly unknown[];
+}
+
+/** What comes back: a result, or an error in parts that survive cloning. */
+export interface Response {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { readonly message: string; readonly code?: ErrorCode; readonly hint?: string; readonly stack?: string };
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/** A started worker and the engine that it serves. */
+export interface RemoteEngine {
+  readonly engine: Engine;
+  terminate(): Promise<void>;
+}
+
+function revive(error: NonNullable<Response['error']>): Error {
+  if (error.code === undefined) return new Error(error.message, { cause: error.stack });
+  return new TesseraError(error.code, error.message, { hint: error.hint, cause: error.stack });
+}
+
+/** Starts a worker with an engine in it. The process can end while the worker is idle. */
+export function remoteEngine(): RemoteEngine {
+  const worker: WorkerHandle = startWorker(new URL('./worker.js', import.meta.url), { name: 'tessera-engine' });
+  const waiting = new Map<number, Waiting>();
+  let failure: Error | undefined;
+  let next = 0;
+  const settle = (id: number): Waiting | undefined => {
+    const found = waiting.get(id);
+    waiting.delete(id);
+    if (waiting.size === 0) worker.unref?.();
+    return found;
+  };
+  worker.onMessage((message) => {
+    const { id, result, error } = message as Response;
+    const found = settle(id);
+    if (error === undefined) found?.resolve(result);
+    else found?.reject(revive(error));
+  });
+  worker.onError((error) => {
+    failure = error;
+    for (const [id] of waiting) settle(id)?.reject(error);
+  });
+  worker.unref?.();
+  const call = (method: keyof Engine, parameters: readonly unknown[], transfer: readonly ArrayBufferLike[] = []): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      if (failure !== undefined) return reject(failure);
+      const id = next++;
+      if (waiting.size === 0) worker.ref?.();
+      waiting.set(id, { resolve, reject });
+      worker.postMessage({ id, method, parameters } satisfies Request, transfer);
+    });
+  const engine: Engine = {
+    open: (options) => call('open', [options]) as ReturnType<Engine['open']>,
+    load: (model, plan) => call('load', [model, plan], typeof model === 'string' ? [] : [model.buffer]) as Promise<number>,
+    unload: (program) => call('unload', [program]) as Promise<void>,
+    store: (values) => call('store', [values]) as Promise<readonly number[]>,
+    read: (cells) => call('read', [cells]) as Promise<readonly NDArray[]>,
+    write: (cells, values) => call('write', [cells, values]) as Promise<void>,
+    free: (cells) => call('free', [cells]) as Promise<void>,
+    run: (request) => call('run', [request]) as ReturnType<Engine['run']>,
+  };
+  return { engine, terminate: () => worker.terminate() };
+}
