@@ -90,8 +90,8 @@ async function* readFiles(
 ): AsyncGenerator<CorpusDocument> {
   checkCursor(cursor, files.length);
   let found = cursor.file > 0 || cursor.offset > 0;
-  for (let number = cursor.file; number < files.length; number++) {
-    const file = files[number] as CorpusFile;
+  for (const [number, file] of files.entries()) {
+    if (number < cursor.file) continue;
     const from = number === cursor.file ? cursor : { ...START, file: number };
     if (!file.packed && from.offset > file.size) {
       const says = `byte ${from.offset} of ${file.path}, which has only ${file.size}`;
