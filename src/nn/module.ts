@@ -1,9 +1,7 @@
 /** The contracts of this layer: modules, objectives, optimizers, batches and language models. */
 
+import type { Corpus, Json } from '../formats/index.js';
 import type { Arrays, Call, NDArray, Random, Runtime, Tensor } from '../tensor/index.js';
-
-/** Plain data that survives JSON. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** A function with parameters. Parameters are a plain tree: arrays outside a trace, tensors inside. */
 export interface Module<P, In, Out> {
@@ -47,10 +45,8 @@ export interface BatchSize {
   readonly length: number;
 }
 
-/** Documents as bytes, in a fixed order, that can be read on from a cursor. */
-export interface Documents {
-  documents(cursor?: Json): AsyncIterable<{ readonly bytes: Uint8Array; readonly cursor: Json }>;
-}
+/** Documents in a fixed order, that can be read on from a cursor. */
+export type Documents = Pick<Corpus, 'documents'>;
 
 /** A program that `export` writes: its ONNX file and what it computes. */
 export interface ExportSpec {

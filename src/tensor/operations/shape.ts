@@ -1,6 +1,7 @@
 /** Reshaping, transposing, joining and cutting: operations that move values and compute none. */
 
 import {
+  apply,
   applyOne,
   constant,
   type Dimension,
@@ -38,11 +39,16 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return applyOne(reshapeOperation, [source], { shape: target }, { dtype: x.dtype, shape: target });
 }
 
-/** Known part (a number) and named part (sorted names) of an element count. */
-function measure(shape: Shape): readonly [number, string] {
-  const numbers = shape.filter((dimension) => typeof dimension === 'number');
-  const names = shape.filter((dimension) => typeof dimension === 'string');
-  return [sizeOf(numbers), names.sort().join('*')];
+/** The factors of a size: "2*time" is 2 and "time"; a sum of names is one factor. */
+function factors(dimension: Dimension): readonly Dimension[] {
+  if (typeof dimension === 'number' || dimension.includes(' + ')) return [dimension];
+  return dimension.split('*').map((factor) => (/^\d+$/.test(factor) ? Number(factor) : factor));
+}
+
+/** Known part (a number) and named factors of an element count. */
+function measure(shape: Shape): readonly [number, readonly string[]] {
+  const all = shape.flatMap(factors);
+  return [sizeOf(all.filter((factor) => typeof factor === 'number')), all.filter((factor) => typeof factor === 'string').sort()];
 }
 
 function inferShape(from: Shape, to: Shape): Shape {
@@ -51,25 +57,19 @@ function inferShape(from: Shape, to: Shape): Shape {
   const [known, knownNames] = measure(to.filter((dimension) => dimension !== -1));
   const refuse = () => shapeError(`reshape cannot turn ${shapeText(from)} into ${shapeText(to)}.`);
   if (hole < 0) {
-    if (count !== known || names !== knownNames) throw refuse();
+    if (count !== known || names.join('*') !== knownNames.join('*')) throw refuse();
     return to;
   }
   if (to.indexOf(-1, hole + 1) >= 0 || known === 0 || count % known !== 0) throw refuse();
-  const rest = removeNames(from, to);
+  const rest = [...names];
+  for (const name of knownNames) {
+    const at = rest.indexOf(name);
+    if (at < 0) throw refuse();
+    rest.splice(at, 1);
+  }
   const size = count / known;
   const filled: Dimension = rest.length === 0 ? size : size === 1 ? rest.join('*') : `${size}*${rest.join('*')}`;
   return to.map((dimension, axis) => (axis === hole ? filled : dimension));
-}
-
-function removeNames(from: Shape, to: Shape): string[] {
-  const rest = from.filter((dimension) => typeof dimension === 'string');
-  for (const dimension of to) {
-    if (typeof dimension !== 'string') continue;
-    const at = rest.indexOf(dimension);
-    if (at < 0) throw shapeError(`reshape cannot turn ${shapeText(from)} into ${shapeText(to)}.`);
-    rest.splice(at, 1);
-  }
-  return rest;
 }
 
 /** `x` without the axes of size 1 named by `axes`. */
@@ -221,4 +221,32 @@ export function split(x: Tensor, parts: number, axis: number): Tensor[] {
   if (size % parts !== 0) throw shapeError(`split cannot cut axis ${axis} of ${shapeText(x.shape)} into ${parts} equal parts.`);
   const length = size / parts;
   return Array.from({ length: parts }, (_, part) => slice(x, at, part * length, (part + 1) * length));
+}
+
+const splitOperation: Operation = {
+  name: 'splitSizes',
+  gradient: ({ attributes, inputs }, gradients) => {
+    const x = one(inputs);
+    const axis = Number(attributes.axis);
+    const parts = gradients.map((g, index) => {
+      if (g !== undefined) return g;
+      const sizes: readonly Dimension[] = Array.isArray(attributes.sizes) ? attributes.sizes : [];
+      const shape = x.shape.map((dimension, at) => staticSize(at === axis ? sizes[index] : dimension, 'the gradient of splitSizes'));
+      return constant(zeros(shape, x.dtype));
+    });
+    return [concat(parts, axis)];
+  },
+  lower: ({ inputs, attributes, outputs }, emitter) => {
+    const sizes: readonly Dimension[] = Array.isArray(attributes.sizes) ? attributes.sizes : [];
+    return emitter.emit('Split', [emitter.name(one(inputs)), emitter.shape(sizes)], { axis: attributes.axis }, outputs.length);
+  },
+};
+
+/** `x` cut along an axis into parts of the given sizes, named ones included; they must add up to the axis. */
+export function splitSizes(x: Tensor, sizes: readonly Dimension[], axis: number): readonly Tensor[] {
+  const at = normalizeAxis(axis, x.shape.length, 'splitSizes');
+  const total = isStatic(sizes) ? sizes.reduce((all, size) => all + size, 0) : sizes.join(' + ');
+  if (total !== x.shape[at]) throw shapeError(`splitSizes cannot cut axis ${axis} of ${shapeText(x.shape)} into ${shapeText(sizes)}.`);
+  const specs = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.map((dimension, index) => (index === at ? size : dimension)) }));
+  return apply(splitOperation, [x], { axis: at, sizes }, specs);
 }

@@ -1,0 +1,145 @@
+/**
+ * GPT: the decoder-only Transformer in its two common forms, the baseline beside which other architectures are put.
+ *
+ * - `llama` (Touvron et al., arXiv 2302.13971): pre-norm with RMS norm, rotary positions, SwiGLU, grouped queries, no biases.
+ * - `gpt2` (Radford et al., 2019): pre-norm with layer norm, learned positions, GELU, biases, tied head.
+ *
+ * Weights are `[in, out]`. Fresh weights are normal with deviation 0.02; maps back to the residual stream are scaled
+ * by 1 / sqrt(2 layers), as GPT-2 does.
+ */
+
+import {
+  add,
+  type Arrays,
+  type Call,
+  cast,
+  constant,
+  matmul,
+  type NDArray,
+  type Random,
+  range,
+  reshape,
+  rotaryTables,
+  type Tensor,
+} from '../../tensor/index.js';
+import {
+  type Attend,
+  type AttentionParameters,
+  causal,
+  dropout,
+  embed,
+  initAttention,
+  initMlp,
+  initNorm,
+  type LinearParameters,
+  type MlpParameters,
+  mlp,
+  type NormParameters,
+  norm,
+  selfAttention,
+  unembed,
+} from '../../nn/index.js';
+import { type GptOptions, normKind } from './options.js';
+
+/** Parameters of one block. */
+export interface BlockParameters<L = Tensor> {
+  readonly norm1: NormParameters<L>;
+  readonly attention: AttentionParameters<L>;
+  readonly norm2: NormParameters<L>;
+  readonly mlp: MlpParameters<L>;
+}
+
+/** Parameters of a GPT. */
+export interface GptParameters<L = Tensor> {
+  readonly embedding: { readonly weight: L };
+  /** Learned positions `[context, width]`, in the gpt2 style. */
+  readonly positions?: { readonly weight: L };
+  readonly blocks: readonly BlockParameters<L>[];
+  readonly norm: NormParameters<L>;
+  /** The head `[width, vocabulary]`, where it is not tied to the embedding. */
+  readonly head?: Pick<LinearParameters<L>, 'weight'>;
+}
+
+/** Fresh parameters. */
+export function initGpt(options: GptOptions, random: Random): Arrays<GptParameters> {
+  const deviation = 0.02;
+  const outDeviation = deviation / Math.sqrt(2 * options.layers);
+  const kind = normKind(options);
+  const table = (name: string, rows: number): { weight: NDArray } => ({
+    weight: random.child(name).normal([rows, options.width], deviation),
+  });
+  const blocks = Array.from({ length: options.layers }, (_, layer): BlockParameters<NDArray> => {
+    const own = random.child('blocks').child(layer);
+    return {
+      norm1: initNorm(kind, options.width),
+      attention: initAttention(own.child('attention'), { ...options, bias: kind === 'layer', deviation, outDeviation }),
+      norm2: initNorm(kind, options.width),
+      mlp: initMlp(own.child('mlp'), { ...options, bias: kind === 'layer', deviation, outDeviation }),
+    };
+  });
+  const parameters: GptParameters<NDArray> = {
+    embedding: table('embedding', options.vocabulary),
+    ...(options.style === 'gpt2' ? { positions: table('positions', options.context) } : {}),
+    blocks,
+    norm: initNorm(kind, options.width),
+    ...(options.tied ? {} : { head: { weight: random.child('head').normal([options.width, options.vocabulary], deviation) } }),
+  };
+  return parameters as Arrays<GptParameters>;
+}
+
+/** Where tokens stand and how layers attend. */
+export interface GptContext {
+  readonly attend: Attend;
+  /** int32 or int64 `[batch, time]`; absent: 0, 1, 2, ... in every row. */
+  readonly positions?: Tensor;
+}
+
+/** The residual stream after the last norm: ids int32 `[batch, time]` to `[batch, time, width]`. */
+export function hiddenStates(options: GptOptions, parameters: GptParameters, ids: Tensor, context: GptContext, call: Call): Tensor {
+  const kind = normKind(options);
+  const [batch = 1, time = 1] = ids.shape;
+  let x = embed(parameters.embedding.weight, ids);
+  if (parameters.positions !== undefined) x = add(x, positionRows(parameters.positions.weight, context.positions, time));
+  x = dropout(x, options.dropout, call.at('embedding'));
+  const rotary = options.style === 'llama' ? rotaryContext(options, context.positions, batch, time) : undefined;
+  for (const [layer, block] of parameters.blocks.entries()) {
+    const here = call.at('blocks').at(layer);
+    const normal = norm(kind, block.norm1, x, options.normEpsilon);
+    const settings = { ...options, bias: kind === 'layer', layer, rotary, attend: context.attend };
+    const mixed = selfAttention(block.attention, normal, settings, here.at('attention'));
+    x = add(x, dropout(mixed, options.dropout, here.at('attention').at('residual')));
+    const fed = mlp(block.mlp, norm(kind, block.norm2, x, options.normEpsilon), options.activation);
+    x = add(x, dropout(fed, options.dropout, here.at('mlp').at('residual')));
+  }
+  call.at('norm');
+  return norm(kind, parameters.norm, x, options.normEpsilon);
+}
+
+/** Logits `[..., vocabulary]` of hidden states `[..., width]`. */
+export function logitsOf(parameters: GptParameters, hidden: Tensor, call: Call): Tensor {
+  call.at('head');
+  return parameters.head === undefined ? unembed(parameters.embedding.weight, hidden) : matmul(hidden, parameters.head.weight);
+}
+
+/** Logits of every position of `ids` int32 `[batch, time]`, all starting at position 0, for training and evaluation. */
+export function forward(options: GptOptions, parameters: GptParameters, ids: Tensor, call: Call): Tensor {
+  const time = Number(ids.shape[1]);
+  return logitsOf(parameters, hiddenStates(options, parameters, ids, { attend: causal(time, options.dropout) }, call), call);
+}
+
+function positionRows(table: Tensor, positions: Tensor | undefined, time: Tensor['shape'][number]): Tensor {
+  return positions === undefined ? embed(table, range(time)) : embed(table, positions);
+}
+
+function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Tensor['shape'][number], time: Tensor['shape'][number]) {
+  const { cosines, sines } = rotaryTables(options.context, options.head, options.ropeTheta);
+  const rows = positions === undefined ? everyRow(batch, time) : cast(positions, 'int64');
+  return { positions: rows, cosines: constant(cosines), sines: constant(sines) };
+}
+
+/** 0, 1, 2, ... in each of a known number of rows: int64 `[batch, time]`. */
+function everyRow(batch: Tensor['shape'][number], time: Tensor['shape'][number]): Tensor {
+  const [rows, columns] = [Number(batch), Number(time)];
+  const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(index % columns));
+  return reshape(constant({ dtype: 'int64', shape: [rows, columns], data }), [rows, columns]);
+}
