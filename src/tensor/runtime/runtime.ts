@@ -261,7 +261,8 @@ export interface ExportOptions {
 /** Lowers a trace under its own names: inputs, state leaves and outputs are called by their paths. */
 export function lowerForExport(found: Trace, options: ExportOptions = {}): Lowered {
   const { weights = new Map<string, NDArray>(), device = 'cpu' } = options;
-  const outputs = [...found.out, ...found.updates.map(([path, tensor]) => [`new.${path}`, tensor] as const)];
+  const called = (whole: string) => ([path, tensor]: Leaf<Tensor>) => [path === '' ? whole : path, tensor] as const;
+  const outputs = [...found.out.map(called('output')), ...found.updates.map(([path, tensor]) => [`new.${path}`, tensor] as const)];
   const needed = new Set(topological(outputs.map(([, tensor]) => tensor)));
   const bound = new Map<Tensor, NDArray>();
   const state = found.state.filter(([path, tensor]) => {
@@ -273,8 +274,8 @@ export function lowerForExport(found: Trace, options: ExportOptions = {}): Lower
     name: 'tessera',
     device,
     inputs: [
-      ...found.input,
-      ...state,
+      ...found.input.map(called('input')),
+      ...state.map(called('state')),
       ...found.draws.filter(([, tensor]) => needed.has(tensor.node)).map(([draw, tensor]) => [`draw.${draw.path}.${draw.verb}`, tensor] as const),
       ...(needed.has(found.step.node) ? [['step', found.step] as const] : []),
     ],

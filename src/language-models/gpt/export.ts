@@ -1,0 +1,56 @@
+/**
+ * The decoder as one ONNX program in the layout that transformers.js and optimum use: `input_ids`, `attention_mask`,
+ * `position_ids` and `past_key_values.N.key|value` in, `logits` and `present.N.key|value` out, with named batch and
+ * time axes.
+ */
+
+import {
+  type Arrays,
+  constant,
+  exportProgram,
+  isNDArray,
+  type Lowered,
+  mapTree,
+  type Spec,
+  type Tensor,
+  type Tensors,
+} from '../../tensor/index.js';
+import { type CachedRows, joined } from '../../nn/index.js';
+import { type GptParameters, hiddenStates, logitsOf } from './model.js';
+import type { GptOptions } from './options.js';
+
+interface DecoderInput {
+  readonly input_ids: Tensor;
+  readonly attention_mask: Tensor;
+  readonly position_ids: Tensor;
+  readonly past_key_values: readonly CachedRows[];
+}
+
+/** Parameters as constants of a graph. */
+export function frozen(parameters: Arrays<GptParameters>): GptParameters {
+  return mapTree<Parameters<typeof constant>[0] & object, Tensors<Arrays<GptParameters>>>(parameters, isNDArray, (leaf) => constant(leaf)) as GptParameters;
+}
+
+/** The decoder with cache inputs and outputs, its weights inside. */
+export function exportDecoder(options: GptOptions, parameters: Arrays<GptParameters>): Lowered {
+  const past: Spec = { dtype: 'float32', shape: ['batch_size', options.kvHeads, 'past_sequence_length', options.head] };
+  const tokens: Spec = { dtype: 'int64', shape: ['batch_size', 'sequence_length'] };
+  const weights = frozen(parameters);
+  return exportProgram<Record<string, never>, DecoderInput, unknown>(
+    (_state, input, call) => {
+      const present: CachedRows[] = [];
+      const attend = joined(input.past_key_values, input.attention_mask, present);
+      const hidden = hiddenStates(options, weights, input.input_ids, { attend, positions: input.position_ids }, call);
+      return { out: { logits: logitsOf(weights, hidden, call), present } };
+    },
+    {
+      state: {},
+      input: {
+        input_ids: tokens,
+        attention_mask: { dtype: 'int64', shape: ['batch_size', 'past_sequence_length + sequence_length'] },
+        position_ids: tokens,
+        past_key_values: Array.from({ length: options.layers }, () => ({ key: past, value: past })),
+      },
+    },
+  );
+}
