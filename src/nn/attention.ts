@@ -71,28 +71,32 @@ export interface RotaryContext {
 /** Mixes queries `[batch, heads, time, head]` with keys and values `[batch, kvHeads, time, head]` of layer `layer`. */
 export type Attend = (layer: number, query: Tensor, key: Tensor, value: Tensor, call: Call) => Tensor;
 
-/** `[batch, time, heads * head]` to `[batch, heads, time, head]`. */
-function toHeads(x: Tensor, heads: number): Tensor {
-  const [batch = 1, time = 1, width = 1] = x.shape;
-  const head = Number(width) / heads;
-  return transpose(reshape(x, [batch, time, heads, head]), [0, 2, 1, 3]);
+/** Where a layer stands and how its rows are laid out. */
+export interface SelfAttentionOptions extends AttentionOptions {
+  readonly layer: number;
+  readonly batch: Dimension;
+  readonly time: Dimension;
+  readonly rotary?: RotaryContext;
+  readonly attend: Attend;
 }
 
-/** Self-attention of `x` `[batch, time, width]`. */
-export function selfAttention(
-  parameters: AttentionParameters,
-  x: Tensor,
-  options: AttentionOptions & { readonly layer: number; readonly rotary?: RotaryContext; readonly attend: Attend },
-  call: Call,
-): Tensor {
-  const turn = (projected: Tensor): Tensor =>
-    options.rotary === undefined ? projected : rotary(projected, options.rotary.positions, options.rotary.cosines, options.rotary.sines);
-  const query = toHeads(turn(linear(parameters.query, x)), options.heads);
-  const key = toHeads(turn(linear(parameters.key, x)), options.kvHeads);
-  const value = toHeads(linear(parameters.value, x), options.kvHeads);
-  const mixed = options.attend(options.layer, query, key, value, call);
-  const [batch = 1, time = 1] = x.shape;
-  return linear(parameters.out, reshape(transpose(mixed, [0, 2, 1, 3]), [batch, time, options.heads * options.head]));
+/**
+ * Self-attention of `x` `[batch * time, width]`: rows stay flat between products, which spares two reshapes for each.
+ * @returns the same shape.
+ */
+export function selfAttention(parameters: AttentionParameters, x: Tensor, options: SelfAttentionOptions, call: Call): Tensor {
+  const { batch, time, head } = options;
+  const apart = (projected: Tensor, heads: number, turned: boolean): Tensor => {
+    const rows = options.rotary;
+    if (!turned || rows === undefined) return transpose(reshape(projected, [batch, time, heads, head]), [0, 2, 1, 3]);
+    const rotated = rotary(reshape(projected, [batch, time, heads * head]), rows.positions, rows.cosines, rows.sines);
+    return transpose(reshape(rotated, [batch, time, heads, head]), [0, 2, 1, 3]);
+  };
+  const query = apart(linear(parameters.query, x), options.heads, true); // [batch, heads, time, head]
+  const key = apart(linear(parameters.key, x), options.kvHeads, true);
+  const value = apart(linear(parameters.value, x), options.kvHeads, false);
+  const mixed = transpose(options.attend(options.layer, query, key, value, call), [0, 2, 1, 3]);
+  return linear(parameters.out, reshape(mixed, [x.shape[0] ?? 1, options.heads * head]));
 }
 
 const MASKED = -1e9;

@@ -14,7 +14,6 @@ import {
   rmsNorm,
   silu,
   type Tensor,
-  add,
 } from '../tensor/index.js';
 
 /** Parameters of an affine map: `weight` `[in, out]`, `bias` `[out]` where the layer has one. */
@@ -37,8 +36,7 @@ export function initLinear(
 
 /** `x @ weight + bias`: `[..., in]` to `[..., out]`. */
 export function linear({ weight, bias }: LinearParameters, x: Tensor): Tensor {
-  const y = matmul(x, weight);
-  return bias === undefined ? y : add(y, bias);
+  return matmul(x, weight, { bias });
 }
 
 /** Parameters of a norm: `weight` and, for layer norm, `bias`, each `[width]`. */

@@ -11,6 +11,7 @@ import {
   isNDArray,
   type Lowered,
   mapTree,
+  reshape,
   type Spec,
   type Tensor,
   type Tensors,
@@ -41,7 +42,8 @@ export function exportDecoder(options: GptOptions, parameters: Arrays<GptParamet
       const present: CachedRows[] = [];
       const attend = joined(input.past_key_values, input.attention_mask, present);
       const hidden = hiddenStates(options, weights, input.input_ids, { attend, positions: input.position_ids }, call);
-      return { out: { logits: logitsOf(weights, hidden, call), present } };
+      const logits = reshape(logitsOf(weights, hidden, call), ['batch_size', 'sequence_length', options.vocabulary]);
+      return { out: { logits, present } };
     },
     {
       state: {},

@@ -17,9 +17,9 @@ import {
   matmul,
   type NDArray,
   type Random,
-  range,
   reshape,
   rotaryTables,
+  slice,
   type Tensor,
 } from '../../tensor/index.js';
 import {
@@ -94,18 +94,24 @@ export interface GptContext {
   readonly positions?: Tensor;
 }
 
-/** The residual stream after the last norm: ids int32 `[batch, time]` to `[batch, time, width]`. */
+/** The residual stream after the last norm: ids int32 or int64 `[batch, time]` to `[batch * time, width]`. */
 export function hiddenStates(options: GptOptions, parameters: GptParameters, ids: Tensor, context: GptContext, call: Call): Tensor {
   const kind = normKind(options);
   const [batch = 1, time = 1] = ids.shape;
-  let x = embed(parameters.embedding.weight, ids);
-  if (parameters.positions !== undefined) x = add(x, positionRows(parameters.positions.weight, context.positions, time));
+  let x = embed(parameters.embedding.weight, reshape(ids, [-1])); // [batch * time, width]
+  const rows = x.shape;
+  if (parameters.positions !== undefined) {
+    const table = parameters.positions.weight;
+    const apart = reshape(x, [batch, time, options.width]);
+    const places = context.positions === undefined ? slice(table, 0, 0, Number(time)) : embed(table, context.positions);
+    x = reshape(add(apart, places), rows);
+  }
   x = dropout(x, options.dropout, call.at('embedding'));
   const rotary = options.style === 'llama' ? rotaryContext(options, context.positions, batch, time) : undefined;
   for (const [layer, block] of parameters.blocks.entries()) {
     const here = call.at('blocks').at(layer);
     const normal = norm(kind, block.norm1, x, options.normEpsilon);
-    const settings = { ...options, bias: kind === 'layer', layer, rotary, attend: context.attend };
+    const settings = { ...options, bias: kind === 'layer', layer, batch, time, rotary, attend: context.attend };
     const mixed = selfAttention(block.attention, normal, settings, here.at('attention'));
     x = add(x, dropout(mixed, options.dropout, here.at('attention').at('residual')));
     const fed = mlp(block.mlp, norm(kind, block.norm2, x, options.normEpsilon), options.activation);
@@ -121,14 +127,10 @@ export function logitsOf(parameters: GptParameters, hidden: Tensor, call: Call):
   return parameters.head === undefined ? unembed(parameters.embedding.weight, hidden) : matmul(hidden, parameters.head.weight);
 }
 
-/** Logits of every position of `ids` int32 `[batch, time]`, all starting at position 0, for training and evaluation. */
+/** Logits `[batch * time, vocabulary]` of `ids` int32 `[batch, time]`, every row starting at position 0, for training and evaluation. */
 export function forward(options: GptOptions, parameters: GptParameters, ids: Tensor, call: Call): Tensor {
   const time = Number(ids.shape[1]);
   return logitsOf(parameters, hiddenStates(options, parameters, ids, { attend: causal(time, options.dropout) }, call), call);
-}
-
-function positionRows(table: Tensor, positions: Tensor | undefined, time: Tensor['shape'][number]): Tensor {
-  return positions === undefined ? embed(table, range(time)) : embed(table, positions);
 }
 
 function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Tensor['shape'][number], time: Tensor['shape'][number]) {

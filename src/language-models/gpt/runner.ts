@@ -90,7 +90,7 @@ function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<G
       const hidden = hiddenStates(options, parameters, input.ids, { attend, positions }, call);
       // The hidden state of each row's own last token, by a product with a row of zeros and a one.
       const chosen = cast(equal(reshape(range('time'), [1, 1, 'time']), reshape(input.last, ['batch', 1, 1])), 'float32');
-      const logits = logitsOf(parameters, reshape(matmul(chosen, hidden), ['batch', options.width]), call);
+      const logits = logitsOf(parameters, reshape(matmul(chosen, reshape(hidden, ['batch', 'time', options.width])), ['batch', options.width]), call);
       const append = rows.flatMap(({ key, value }, layer) => {
         const into = state.caches[layer];
         return into === undefined ? [] : [{ leaf: into.key, rows: key, at: input.at }, { leaf: into.value, rows: value, at: input.at }];
@@ -295,7 +295,7 @@ async function compileScorer(runtime: Runtime, options: GptOptions, weights: Arr
   const shape = [rows, options.context];
   const program = await runtime.compile<Record<string, never>, ScoreInput, Tensor>(
     (_state, { inputs, targets, counted }, call) => {
-      const logits = reshape(forward(options, parameters, inputs, call), [rows * options.context, options.vocabulary]);
+      const logits = forward(options, parameters, inputs, call);
       const losses = crossEntropyRows(logits, reshape(targets, [-1]));
       return { out: sum(mul(reshape(losses, shape), counted), 1) };
     },

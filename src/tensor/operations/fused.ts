@@ -3,7 +3,7 @@
  * softmax attention and cross-entropy.
  */
 
-import { apply, applyOne, constant, elements, isStatic, type Node, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
+import { apply, applyOne, constant, elements, isStatic, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
 import { type NDArray, zeros } from '../ndarray.js';
 import { broadcastShapes, broadcastTo, sum, unbroadcast } from './broadcast.js';
 import { add, erf, exp, log, maximum, mul, neg, only, sigmoid, sub } from './elementwise.js';
@@ -18,10 +18,6 @@ function at(tensors: readonly Tensor[], index: number): Tensor {
   return tensor;
 }
 
-function filled(value: number, size: number): Tensor {
-  return constant({ dtype: 'float32', shape: [size], data: new Float32Array(size).fill(value) });
-}
-
 const layerNormOperation: Operation = {
   name: 'layerNorm',
   gradient: (node, [g]) => {
@@ -30,8 +26,7 @@ const layerNormOperation: Operation = {
     if (g === undefined) return [];
     const width = x.shape.at(-1);
     if (typeof width !== 'number') throw shapeError('layerNorm needs a known width.');
-    const unit = x.dtype === 'float32' ? filled(1, width) : constant({ dtype: x.dtype, shape: [width], data: new Float64Array(width).fill(1) });
-    const normal = at(apply(layerNormOperation, [x, unit], node.attributes, specsOf(node)), 0);
+    const normal = mul(sub(x, at(node.outputs, 1)), inverse);
     const aligned = mul(g, normal);
     const column = reshape(weight, [width, 1]);
     // The two row means of g * weight and g * weight * normal are products with the weight.
@@ -43,10 +38,6 @@ const layerNormOperation: Operation = {
   lower: (node, emitter) =>
     emitter.emit('LayerNormalization', node.inputs.map(emitter.name), { axis: -1, epsilon: { float: node.attributes.epsilon } }, 3),
 };
-
-function specsOf(node: Node) {
-  return node.outputs.map(({ dtype, shape }) => ({ dtype, shape }));
-}
 
 function rowShape(shape: Shape): Shape {
   return [...shape.slice(0, -1), 1];
@@ -105,12 +96,11 @@ const geluOperation: Operation = {
       const density = mul(exp(mul(squared, -0.5)), 1 / Math.sqrt(2 * Math.PI));
       return [mul(g, add(cdf, mul(x, density)))];
     }
-    // With gelu = x s, s = sigmoid(u), u = 2c (x + a x^3): the derivative is s (1 + (1 - s) w), w = x u' = 2c (x + 3a x^3).
+    // With y = gelu(x) = x s, s = sigmoid(u), u = 2c (x + a x^3): the derivative is s + (1 - s) y u', u' = 2c (1 + 3a x^2).
     const cube = mul(squared, 2 * GELU_SCALE * GELU_CUBE);
-    const u = mul(x, add(cube, 2 * GELU_SCALE));
-    const w = mul(x, add(mul(cube, 3), 2 * GELU_SCALE));
-    const s = sigmoid(u);
-    return [mul(g, mul(s, add(mul(sub(1, s), w), 1)))];
+    const s = sigmoid(mul(x, add(cube, 2 * GELU_SCALE)));
+    const slope = mul(only(node.outputs), add(mul(cube, 3), 2 * GELU_SCALE));
+    return [mul(g, add(s, mul(slope, sub(1, s))))];
   },
   lower: (node, emitter) => emitter.emit('Gelu', node.inputs.map(emitter.name), { approximate: node.attributes.approximate }),
 };

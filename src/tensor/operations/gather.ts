@@ -4,6 +4,8 @@ import {
   applyOne,
   constant,
   type Dimension,
+  type Emitter,
+  elements,
   isStatic,
   normalizeAxis,
   type Operation,
@@ -97,6 +99,20 @@ export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, 
   return applyOne(scatterElementsOperation, [x, indices, updates], { axis: at }, x);
 }
 
+/** Up to here a product with a one-hot matrix, on all threads, beats a scatter on one. */
+const ONE_HOT_LIMIT = 1024;
+
+/** `x + onehot(indices)^T @ updates`, for tables of few rows. */
+function addByProduct(emitter: Emitter, x: Tensor, indices: Tensor, updates: Tensor, classes: number): readonly string[] {
+  const [, width = 1] = x.shape;
+  const count = elements(indices.shape);
+  const ids = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([1, count])]);
+  const rows = emitter.constant(array(Array.from({ length: classes }, (_, row) => row), [classes, 1], indices.dtype));
+  const chosen = emitter.emit('Cast', emitter.emit('Equal', [rows, ...ids]), { to: { dtype: 'float32' } });
+  const values = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, width])]);
+  return emitter.emit('Gemm', [...chosen, ...values, ...(isZeros(x) ? [] : [emitter.name(x)])]);
+}
+
 const scatterRowsOperation: Operation = {
   name: 'scatterRowsAdd',
   gradient: ({ inputs }, [g]) => {
@@ -107,6 +123,10 @@ const scatterRowsOperation: Operation = {
     const [x, indices, updates] = three(inputs);
     const rank = indices.shape.length;
     const row = x.shape.slice(1);
+    const [classes] = x.shape;
+    if (typeof classes === 'number' && classes <= ONE_HOT_LIMIT && x.shape.length === 2 && x.dtype === 'float32' && isStatic(indices.shape)) {
+      return addByProduct(emitter, x, indices, updates, classes);
+    }
     const count: Dimension = isStatic(indices.shape) ? indices.shape.reduce((product, size) => product * size, 1) : -1;
     const flat = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, ...row])]);
     const column = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([count, ...row.map(() => 1)])]);

@@ -16,11 +16,13 @@ import { broadcastShapes, unbroadcast } from './broadcast.js';
 import { pair } from './elementwise.js';
 import { reshape } from './shape.js';
 
-/** How the last two axes of the operands are read, and a factor for the product. */
+/** How the last two axes of the operands are read, a factor for the product, and what is added to each row of it. */
 export interface MatmulOptions {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
   readonly scale?: number;
+  /** `[n]`; only where `b` is a matrix. */
+  readonly bias?: Tensor;
 }
 
 interface Form {
@@ -46,7 +48,8 @@ const matmulOperation: Operation = {
     const gb = transposeB
       ? matmul(g, a, { transposeA: true, transposeB: transposeA, scale })
       : matmul(a, g, { transposeA: !transposeA, scale });
-    return [unbroadcast(ga, a.shape), unbroadcast(gb, b.shape)];
+    const bias = node.inputs[2];
+    return [unbroadcast(ga, a.shape), unbroadcast(gb, b.shape), bias && unbroadcast(g, bias.shape)];
   },
   lower: (node, emitter) => lowerMatmul(node, emitter),
   flops: (node) => {
@@ -60,7 +63,7 @@ const matmulOperation: Operation = {
 function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
   const [a, b] = pair(node.inputs);
   const { transposeA, transposeB, scale } = formOf(node);
-  const names = [emitter.name(a), emitter.name(b)];
+  const names = node.inputs.map(emitter.name);
   if (a.shape.length === 2 && b.shape.length === 2 && a.dtype !== 'int32' && a.dtype !== 'int64') {
     return emitter.emit('Gemm', names, { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } });
   }
@@ -87,7 +90,7 @@ function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
  * A matrix `b` under a batched `a` is one product of all rows together.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-  const { transposeA = false, transposeB = false, scale = 1 } = options;
+  const { transposeA = false, transposeB = false, scale = 1, bias } = options;
   const refuse = (): Error => {
     const turned = (x: Tensor, flag: boolean) => `${shapeText(x.shape)}${flag ? ' transposed' : ''}`;
     return shapeError(`matmul cannot multiply ${turned(a, transposeA)} by ${turned(b, transposeB)}.`);
@@ -100,19 +103,16 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     const rows = reshape(a, [-1, k]);
     return reshape(matmul(rows, b, options), [...a.shape.slice(0, -1), n]);
   }
-  return product(a, b, { transposeA, transposeB, scale }, [...batchShape(a, b), m, n]);
+  if (bias !== undefined && (b.shape.length > 2 || bias.shape.length !== 1 || bias.shape[0] !== n)) {
+    throw shapeError(`matmul cannot add a bias of ${shapeText(bias.shape)} to rows of ${String(n)}.`);
+  }
+  const inputs = bias === undefined ? [a, b] : [a, b, bias];
+  const shape = [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul'), m, n];
+  return applyOne(matmulOperation, inputs, { transposeA, transposeB, scale }, { dtype: a.dtype, shape });
 }
 
 function ends(shape: Shape, turned: boolean): readonly [Shape[number], Shape[number]] {
   const rows = shape.at(-2) ?? 1;
   const columns = shape.at(-1) ?? 1;
   return turned ? [columns, rows] : [rows, columns];
-}
-
-function batchShape(a: Tensor, b: Tensor): Shape {
-  return broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), 'matmul');
-}
-
-function product(a: Tensor, b: Tensor, form: Form, shape: Shape): Tensor {
-  return applyOne(matmulOperation, [a, b], { ...form }, { dtype: a.dtype, shape });
 }

@@ -96,7 +96,8 @@ class LocalEngine implements Engine {
     const { InferenceSession, device } = this.opened();
     const options: Ort.InferenceSession.SessionOptions = {
       executionProviders: [device],
-      graphOptimizationLevel: plan.frozen ? 'all' : 'basic',
+      // Training graphs are fused by hand: the runtime's passes gain nothing there and cost seconds in large graphs.
+      graphOptimizationLevel: plan.frozen ? 'all' : 'disabled',
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
