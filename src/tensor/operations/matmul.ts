@@ -65,7 +65,11 @@ function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
   const { transposeA, transposeB, scale } = formOf(node);
   const names = node.inputs.map(emitter.name);
   if (a.shape.length === 2 && b.shape.length === 2 && a.dtype !== 'int32' && a.dtype !== 'int64') {
-    return emitter.emit('Gemm', names, { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } });
+    const attributes = { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } };
+    const [left = '', right = '', bias] = names;
+    const rows = emitter.emit('Gemm', [left, right], attributes);
+    // Gemm's own bias copies it into every row first; an addition runs in place and costs half of that.
+    return bias === undefined ? rows : emitter.emit('Add', [...rows, bias]);
   }
   if (!transposeA && !transposeB && scale === 1) return emitter.emit('MatMul', names);
   if (emitter.device !== 'webgpu' && a.dtype === 'float32') {
