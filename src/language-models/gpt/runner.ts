@@ -208,10 +208,10 @@ async function* generate(
         row.tokens.push(token);
         row.made++;
         const ended = token === options.endOfText;
-        const bytes = row.stops.push(ended ? new Uint8Array(0) : row.decoder.push(token));
+        const pieces = [row.stops.push(ended ? row.decoder.flush() : row.decoder.push(token))];
         row.done = ended || row.stops.found || row.made >= maxTokens;
-        const rest = row.done && !row.stops.found ? row.stops.flush() : new Uint8Array(0);
-        for (const piece of [bytes, rest]) if (piece.length > 0) yield { row: index, bytes: piece };
+        if (row.done && !row.stops.found) pieces.push(row.stops.push(row.decoder.flush()), row.stops.flush());
+        for (const bytes of pieces) if (bytes.length > 0) yield { row: index, bytes };
       }
       news = rows.map((row) => row.tokens.slice(-1));
       // A full context goes on from its newer half, read again from position 0.

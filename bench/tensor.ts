@@ -1,0 +1,230 @@
+/**
+ * `npm run bench -- tensor`: one training step of a GPT beside jax-js and PyTorch, its matrix products beside the rate
+ * that the runtime reaches on those shapes alone, and decoding beside transformers.js on the same exported model.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-models';
+import { arraySource, train } from 'tessera-kit/nn';
+import { createRuntime, random } from 'tessera-kit/tensor';
+import { byteTokenizer } from 'tessera-kit/tokenizers';
+import { architecture, ceiling, SIZES, stepFlops, type StepSize, tokens } from './_gpt-step.js';
+import { type Peer, startPeer } from './_peer.js';
+import { type Comparison, compare, type Contender } from './_rounds.js';
+
+const THREADS = 2;
+const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
+/** What is accepted: ratios to each peer, and the share of the ceiling. */
+const NEEDED = {
+  small: { jaxjs: 4, torch: 2.8, transformersjs_decode: 1.2, share: 0.6 },
+  large: { torch: 1.6, share: 0.75 },
+} as const;
+
+interface Report {
+  readonly ratios: Record<string, number | null>;
+  readonly gflops: number;
+  readonly ceiling_gflops: number;
+  readonly share: number;
+  readonly spread: Record<string, number>;
+  readonly milliseconds: Record<string, number>;
+  readonly notes: Record<string, string>;
+  readonly missed: readonly string[];
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+/** OpenBLAS variables that slow current processors down; the peer checks its own results without them. */
+function peerEnvironment(): NodeJS.ProcessEnv {
+  const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
+  return env;
+}
+
+function python(): string | undefined {
+  for (const name of ['/usr/bin/python3', 'python3']) {
+    try {
+      execFileSync(name, ['-c', 'import torch'], { stdio: 'ignore' });
+      return name;
+    } catch {
+      // The next one may have it.
+    }
+  }
+  return undefined;
+}
+
+/** Our own training loop as a contender: the public `train`, pulled one step at a time. */
+async function ourStep(size: StepSize, steps: number): Promise<Contender & { close(): Promise<void> }> {
+  const options = architecture(size);
+  const { layers, width, heads, vocabulary, length } = size;
+  const model = gpt({ tokenizer: byteTokenizer(), style: 'gpt2', layers, width, heads, vocabulary, context: length, endOfText: 0 });
+  const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
+  const batch = tokens(size);
+  const stop = new AbortController();
+  const run = train({
+    model,
+    objective: model.objective,
+    source: arraySource(batch, { batch: size.batch, shuffle: false, seed: 1 }),
+    steps: 1_000_000,
+    rate: 1e-3,
+    seed: 1,
+    runtime,
+    signal: stop.signal,
+  });
+  const iterator = run[Symbol.asyncIterator]();
+  const next = async (): Promise<void> => {
+    for (;;) {
+      const { value, done } = await iterator.next();
+      if (done === true) throw new Error('the training ended');
+      if (value.type === 'step') return;
+    }
+  };
+  say(`${options.style} of width ${width}: warming up`);
+  for (let i = 0; i < 3; i++) await next();
+  return {
+    name: 'tessera',
+    round: async () => {
+      const times: number[] = [];
+      for (let i = 0; i < steps; i++) {
+        const start = performance.now();
+        await next();
+        times.push(performance.now() - start);
+      }
+      // What the loop prepares ahead is not to run on while another engine is timed.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return times;
+    },
+    close: async () => {
+      stop.abort();
+      await iterator.return?.(undefined);
+      await runtime.dispose();
+    },
+  };
+}
+
+function peerContender(name: string, peer: Peer, question: object): Contender {
+  return { name, round: async () => (await peer.ask(question)).milliseconds };
+}
+
+async function openPeers(size: StepSize, which: readonly string[], notes: Record<string, string>): Promise<Map<string, Peer>> {
+  const options = JSON.stringify({ ...size, threads: THREADS });
+  const found = new Map<string, Peer>();
+  const open = async (name: string, command: string | undefined, script: string): Promise<void> => {
+    if (!which.includes(name)) return;
+    const peer = command === undefined ? 'python3 with torch is not installed' : await startPeer(command, [join(PEERS, script), options], peerEnvironment());
+    if (typeof peer === 'string') {
+      notes[name] = `could not run: ${peer}`;
+      say(`${name}: ${notes[name]}`);
+      return;
+    }
+    notes[name] = [peer.ready.version, peer.ready.note].filter((part) => part !== undefined).join('; ');
+    await peer.ask({ steps: 2 });
+    found.set(name, peer);
+  };
+  await open('torch', python(), 'torch_gpt.py');
+  await open('jaxjs', process.execPath, 'jax-gpt.mjs');
+  return found;
+}
+
+async function benchStep(name: keyof typeof SIZES, which: readonly string[], steps: number): Promise<Report> {
+  const size = SIZES[name];
+  const notes: Record<string, string> = {};
+  const peers = await openPeers(size, which, notes);
+  const ours = await ourStep(size, steps);
+  let result: Comparison;
+  try {
+    result = await compare(ours, [...peers].map(([peer, process]) => peerContender(peer, process, { steps: Math.max(2, Math.round(steps / 3)) })), say);
+  } finally {
+    for (const peer of peers.values()) peer.close();
+    await ours.close();
+  }
+  const gflops = stepFlops(size) / (result.milliseconds.tessera ?? Number.NaN) / 1e6;
+  const limit = await ceiling(size, THREADS);
+  const ratios = Object.fromEntries(which.map((peer) => [peer, result.ratios[peer] ?? null]));
+  return { ratios, gflops, ceiling_gflops: limit, share: gflops / limit, spread: { ...result.spread }, milliseconds: { ...result.milliseconds }, notes, missed: [] };
+}
+
+const NEW_TOKENS = 96;
+
+/** Greedy decoding of the small model beside transformers.js, each from its own saved folder, token by token. */
+async function benchDecode(report: Report): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'tessera-bench-'));
+  const tokenizer = byteTokenizer();
+  const { layers, width, heads, length } = SIZES.small;
+  const model = gpt({ tokenizer, style: 'gpt2', layers, width, heads, vocabulary: 512, context: length });
+  const parameters = initGpt(model.architecture, random(1));
+  const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
+  const runner = await openGptRunner(runtime, model.architecture, parameters, tokenizer);
+  try {
+    const path = join(folder, 'model');
+    await saveGpt(path, { architecture: model.architecture, parameters, tokenizer });
+    const peer = await startPeer(process.execPath, [join(PEERS, 'transformersjs-decode.mjs'), path]);
+    if (typeof peer === 'string') {
+      report.ratios.transformersjs_decode = null;
+      report.notes.transformersjs_decode = `could not run: ${peer}`;
+      return;
+    }
+    const text = 'The state of the Union';
+    const prompt = [...tokenizer.encode(text)];
+    const bytes = new TextEncoder().encode(text);
+    let mine: readonly number[] = [];
+    const decode = async (): Promise<readonly number[]> => {
+      const start = performance.now();
+      const made: number[] = [];
+      for await (const piece of runner.generate([bytes], { temperature: 0, maxTokens: NEW_TOKENS })) made.push(...piece.bytes);
+      mine = made;
+      return [(performance.now() - start) / NEW_TOKENS];
+    };
+    const question = { rounds: 1, tokens: NEW_TOKENS, prompt };
+    const theirs = await peer.ask(question);
+    await decode();
+    const told = theirs.tokens ?? [];
+    report.notes.decode_agrees = String(tokenizer.decodeBytes(told.slice(-NEW_TOKENS)).every((byte, index) => byte === mine[index]));
+    const result = await compare(
+      { name: 'tessera_decode', round: decode },
+      [{ name: 'transformersjs_decode', round: async () => (await peer.ask(question)).milliseconds.map((time) => time / NEW_TOKENS) }],
+      say,
+    );
+    peer.close();
+    report.ratios.transformersjs_decode = result.ratios.transformersjs_decode ?? null;
+    report.spread.transformersjs_decode = result.spread.transformersjs_decode ?? Number.NaN;
+    Object.assign(report.milliseconds, result.milliseconds);
+  } finally {
+    await runner.dispose();
+    await runtime.dispose();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function missed(report: Report, needed: Readonly<Record<string, number>>): string[] {
+  return Object.entries(needed).flatMap(([name, least]) => {
+    const got = name === 'share' ? report.share : report.ratios[name];
+    return got === null || got === undefined || got >= least ? [] : [`${name}: ${got.toFixed(2)} where ${least} is needed`];
+  });
+}
+
+/** Runs the comparison; `ok` when every mark is reached and no figure is noisy. */
+export default async function run(args: readonly string[]): Promise<{ readonly ok: boolean; readonly report: object }> {
+  const only = args.includes('--small') ? ['small'] : args.includes('--large') ? ['large'] : ['small', 'large'];
+  let small: Report | undefined;
+  let large: Report | undefined;
+  if (only.includes('small')) {
+    small = await benchStep('small', ['torch', 'jaxjs'], 12);
+    await benchDecode(small);
+    small = { ...small, missed: missed(small, NEEDED.small) };
+  }
+  if (only.includes('large')) {
+    large = await benchStep('large', ['torch'], 3);
+    large = { ...large, missed: missed(large, NEEDED.large) };
+  }
+  const reports = [small, large].filter((report) => report !== undefined);
+  const noisy = reports.flatMap(({ spread }) => Object.entries(spread).filter(([, value]) => value > 0.15).map(([name]) => name));
+  const ok = reports.every((report) => report.missed.length === 0) && noisy.length === 0;
+  const machine = { cpu: cpus()[0]?.model ?? 'unknown', threads: THREADS, node: process.version };
+  return { ok, report: { ...small, large, noisy, machine } };
+}
+
