@@ -3,14 +3,26 @@
  * softmax attention and cross-entropy.
  */
 
-import { apply, applyOne, constant, elements, isStatic, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
+import {
+  apply,
+  applyOne,
+  constant,
+  elements,
+  isStatic,
+  type Operation,
+  type Shape,
+  sameShape,
+  shapeError,
+  shapeText,
+  type Tensor,
+} from '../graph.js';
 import { type NDArray, zeros } from '../ndarray.js';
 import { broadcastShapes, broadcastTo, sum, unbroadcast } from './broadcast.js';
-import { add, erf, exp, log, maximum, mul, neg, only, sigmoid, sub } from './elementwise.js';
+import { add, div, erf, exp, log, maximum, mul, neg, only, sigmoid, sqrt, sub } from './elementwise.js';
 import { gatherElements, scatterElementsAdd } from './gather.js';
 import { matmul } from './matmul.js';
-import { softmax } from './reduce.js';
-import { reshape } from './shape.js';
+import { mean, softmax } from './reduce.js';
+import { expandDims, reshape } from './shape.js';
 
 function at(tensors: readonly Tensor[], index: number): Tensor {
   const tensor = tensors[index];
@@ -18,25 +30,45 @@ function at(tensors: readonly Tensor[], index: number): Tensor {
   return tensor;
 }
 
+/** The sum of those that are there. */
+function total(...parts: readonly (Tensor | undefined)[]): Tensor | undefined {
+  const [head, ...rest] = parts.filter((part) => part !== undefined);
+  return head === undefined ? undefined : rest.reduce((sum, part) => add(sum, part), head);
+}
+
+/** What an inverse deviation, which only gradients of gradients use, sends back: `-inverse^2 normal / width` times its own. */
+function throughInverse(g: Tensor | undefined, inverse: Tensor, normal: Tensor, width: number): Tensor | undefined {
+  return g && mul(normal, mul(g, mul(mul(inverse, inverse), -1 / width)));
+}
+
 const layerNormOperation: Operation = {
   name: 'layerNorm',
-  gradient: (node, [g]) => {
+  gradient: (node, [g, gMean, gInverse]) => {
     const [x, weight, bias] = [at(node.inputs, 0), at(node.inputs, 1), node.inputs[2]];
     const inverse = at(node.outputs, 2);
-    if (g === undefined) return [];
     const width = x.shape.at(-1);
     if (typeof width !== 'number') throw shapeError('layerNorm needs a known width.');
     const normal = mul(sub(x, at(node.outputs, 1)), inverse);
+    const aside = total(
+      gMean && broadcastTo(mul(gMean, 1 / width), x.shape),
+      throughInverse(gInverse, inverse, normal, width),
+    );
+    if (g === undefined) return [aside];
     const aligned = mul(g, normal);
     const column = reshape(weight, [width, 1]);
     // The two row means of g * weight and g * weight * normal are products with the weight.
     const c1 = matmul(g, column, { scale: 1 / width });
     const c2 = matmul(aligned, column, { scale: 1 / width });
     const gx = mul(sub(sub(mul(g, weight), mul(normal, c2)), c1), inverse);
-    return [gx, unbroadcast(aligned, weight.shape), bias && unbroadcast(g, bias.shape)];
+    return [total(gx, aside), unbroadcast(aligned, weight.shape), bias && unbroadcast(g, bias.shape)];
   },
   lower: (node, emitter) =>
-    emitter.emit('LayerNormalization', node.inputs.map(emitter.name), { axis: -1, epsilon: { float: node.attributes.epsilon } }, 3),
+    emitter.emit(
+      'LayerNormalization',
+      node.inputs.map(emitter.name),
+      { axis: -1, epsilon: { float: node.attributes.epsilon } },
+      3,
+    ),
 };
 
 function rowShape(shape: Shape): Shape {
@@ -51,9 +83,19 @@ function checkWidth(name: string, x: Tensor, ...parameters: readonly (Tensor | u
   }
 }
 
+/** `x / sqrt(mean(x ** 2) + epsilon) * weight` in plain operations: the kernels give float64 rows float32 statistics. */
+function normalized(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return mul(div(x, sqrt(add(mean(mul(x, x), -1, { keepDims: true }), epsilon))), weight);
+}
+
 /** `(x - mean) / sqrt(variance + epsilon) * weight + bias` over the last axis (Ba et al., arXiv 1607.06450). */
 export function layerNorm(x: Tensor, weight: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {
   checkWidth('layerNorm', x, weight, bias);
+  if (x.shape.length === 1) return reshape(layerNorm(expandDims(x, 0), weight, bias, epsilon), x.shape);
+  if (x.dtype === 'float64') {
+    const normal = normalized(sub(x, mean(x, -1, { keepDims: true })), weight, epsilon);
+    return bias === undefined ? normal : add(normal, bias);
+  }
   const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
   const row = { dtype: x.dtype, shape: rowShape(x.shape) };
   return at(apply(layerNormOperation, inputs, { epsilon }, [x, row, row]), 0);
@@ -61,24 +103,32 @@ export function layerNorm(x: Tensor, weight: Tensor, bias?: Tensor, epsilon = 1e
 
 const rmsNormOperation: Operation = {
   name: 'rmsNorm',
-  gradient: (node, [g]) => {
+  gradient: (node, [g, gInverse]) => {
     const [x, weight] = [at(node.inputs, 0), at(node.inputs, 1)];
     const inverse = at(node.outputs, 1);
-    if (g === undefined) return [];
     const width = x.shape.at(-1);
     if (typeof width !== 'number') throw shapeError('rmsNorm needs a known width.');
     const normal = mul(x, inverse);
+    const aside = throughInverse(gInverse, inverse, normal, width);
+    if (g === undefined) return [aside];
     const aligned = mul(g, normal);
     const c = matmul(aligned, reshape(weight, [width, 1]), { scale: 1 / width });
-    return [mul(sub(mul(g, weight), mul(normal, c)), inverse), unbroadcast(aligned, weight.shape)];
+    return [total(mul(sub(mul(g, weight), mul(normal, c)), inverse), aside), unbroadcast(aligned, weight.shape)];
   },
   lower: (node, emitter) =>
-    emitter.emit('SimplifiedLayerNormalization', node.inputs.map(emitter.name), { axis: -1, epsilon: { float: node.attributes.epsilon }, stash_type: 1 }, 2),
+    emitter.emit(
+      'SimplifiedLayerNormalization',
+      node.inputs.map(emitter.name),
+      { axis: -1, epsilon: { float: node.attributes.epsilon }, stash_type: 1 },
+      2,
+    ),
 };
 
 /** `x / sqrt(mean(x ** 2) + epsilon) * weight` over the last axis (Zhang & Sennrich, arXiv 1910.07467). */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
   checkWidth('rmsNorm', x, weight);
+  if (x.shape.length === 1) return reshape(rmsNorm(expandDims(x, 0), weight, epsilon), x.shape);
+  if (x.dtype === 'float64') return normalized(x, weight, epsilon);
   return at(apply(rmsNormOperation, [x, weight], { epsilon }, [x, { dtype: x.dtype, shape: rowShape(x.shape) }]), 0);
 }
 
@@ -102,7 +152,8 @@ const geluOperation: Operation = {
     const slope = mul(only(node.outputs), add(mul(cube, 3), 2 * GELU_SCALE));
     return [mul(g, add(s, mul(slope, sub(1, s))))];
   },
-  lower: (node, emitter) => emitter.emit('Gelu', node.inputs.map(emitter.name), { approximate: node.attributes.approximate }),
+  lower: (node, emitter) =>
+    emitter.emit('Gelu', node.inputs.map(emitter.name), { approximate: node.attributes.approximate }),
 };
 
 /** The Gaussian error linear unit (Hendrycks & Gimpel, arXiv 1606.08415); `tanh` is its usual approximation. */
@@ -126,12 +177,33 @@ const rotaryOperation: Operation = {
  * `[batch, time, heads * head]`; `positions` int64 `[batch, time]`; tables `[positions, head / 2]` of cosines and sines.
  */
 export function rotary(x: Tensor, positions: Tensor, cosines: Tensor, sines: Tensor): Tensor {
-  if (positions.dtype !== 'int64') throw shapeError('rotary takes int64 positions.');
+  if (positions.dtype !== 'int64') throw shapeError(`rotary takes int64 positions, not ${positions.dtype}.`);
+  const [rank, width, half] = [x.shape.length, x.shape.at(-1), cosines.shape[1]];
+  const fits =
+    typeof width !== 'number' ||
+    typeof half !== 'number' ||
+    (rank === 4 ? width === 2 * half : width % (2 * half) === 0);
+  if (
+    (rank !== 3 && rank !== 4) ||
+    positions.shape.length !== 2 ||
+    !sameShape(cosines.shape, sines.shape) ||
+    cosines.shape.length !== 2 ||
+    !fits
+  ) {
+    const tables = `${shapeText(cosines.shape)} and ${shapeText(sines.shape)}`;
+    throw shapeError(
+      `rotary cannot turn ${shapeText(x.shape)} at positions ${shapeText(positions.shape)} with tables ${tables}.`,
+    );
+  }
   return applyOne(rotaryOperation, [x, positions, cosines, sines], {}, x);
 }
 
 /** The cosines and sines of every position and frequency: `[positions, head / 2]` each. */
-export function rotaryTables(positions: number, head: number, theta = 10000): { readonly cosines: NDArray<'float32'>; readonly sines: NDArray<'float32'> } {
+export function rotaryTables(
+  positions: number,
+  head: number,
+  theta = 10000,
+): { readonly cosines: NDArray<'float32'>; readonly sines: NDArray<'float32'> } {
   const half = head / 2;
   const cosines = zeros([positions, half]);
   const sines = zeros([positions, half]);
@@ -147,19 +219,23 @@ export function rotaryTables(positions: number, head: number, theta = 10000): { 
 
 const attentionOperation: Operation = {
   name: 'attention',
-  gradient: (node, [g]) => {
-    if (g === undefined) return [];
+  gradient: (node, [g, aside]) => {
     const [query, key, value] = [at(node.inputs, 0), at(node.inputs, 1), at(node.inputs, 2)];
     const [out, weights] = [at(node.outputs, 0), at(node.outputs, 1)];
     const scale = Number(node.attributes.scale);
     // sum(g_w * weights) over keys equals sum(g * out) over the head, a far narrower product.
-    const gWeights = matmul(g, value, { transposeB: true });
-    const gScores = mul(weights, sub(gWeights, sum(mul(g, out), -1, { keepDims: true })));
+    const through = total(g && matmul(g, value, { transposeB: true }), aside);
+    const along = total(
+      g && sum(mul(g, out), -1, { keepDims: true }),
+      aside && sum(mul(aside, weights), -1, { keepDims: true }),
+    );
+    if (through === undefined || along === undefined) return [];
+    const gScores = mul(weights, sub(through, along));
     const bias = node.inputs[3];
     return [
-      matmul(gScores, key, { scale }),
-      matmul(gScores, query, { transposeA: true, scale }),
-      matmul(weights, g, { transposeA: true }),
+      unbroadcast(matmul(gScores, key, { scale }), query.shape),
+      unbroadcast(matmul(gScores, query, { transposeA: true, scale }), key.shape),
+      g && unbroadcast(matmul(weights, g, { transposeA: true }), value.shape),
       bias && unbroadcast(gScores, bias.shape),
     ];
   },
@@ -170,7 +246,10 @@ const attentionOperation: Operation = {
     if (emitter.device === 'webgpu') {
       const turned = emitter.emit('Transpose', [key ?? ''], { perm: [0, 1, 3, 2] });
       const raw = emitter.emit('MatMul', [query ?? '', ...turned]);
-      scores = emitter.emit('Mul', [...raw, emitter.constant({ dtype: 'float32', shape: [], data: Float32Array.of(Number(node.attributes.scale)) })]);
+      scores = emitter.emit('Mul', [
+        ...raw,
+        emitter.constant({ dtype: 'float32', shape: [], data: Float32Array.of(Number(node.attributes.scale)) }),
+      ]);
     } else {
       scores = emitter.emit('FusedMatMul', [query ?? '', key ?? ''], { transB: 1, alpha }, 1, 'com.microsoft');
     }
@@ -187,19 +266,33 @@ const attentionOperation: Operation = {
 
 /**
  * `softmax(scale * query @ key^T + bias) @ value` (Vaswani et al., arXiv 1706.03762, equation 1).
- * `query` `[batch, heads, time, head]`, `key` and `value` `[batch, heads, sources, head]`, `bias` broadcast to the scores.
+ * `query` `[batch, heads, time, head]`, `key` and `value` `[batch, heads, sources, head]` (batch and heads may be 1 and are
+ * repeated), `bias` broadcast to the scores.
  */
 export function attention(query: Tensor, key: Tensor, value: Tensor, bias?: Tensor, scale?: number): Tensor {
   const head = query.shape.at(-1);
-  if (query.shape.length !== 4 || key.shape.length !== 4 || typeof head !== 'number' || key.shape.at(-1) !== head) {
-    throw shapeError(`attention cannot match queries ${shapeText(query.shape)} with keys ${shapeText(key.shape)}.`);
+  const refuse = (): Error =>
+    shapeError(
+      `attention cannot match queries ${shapeText(query.shape)} with keys ${shapeText(key.shape)} and values ${shapeText(value.shape)}.`,
+    );
+  if (query.shape.length !== 4 || key.shape.length !== 4 || value.shape.length !== 4) throw refuse();
+  if (typeof head !== 'number' || key.shape[3] !== head || value.shape[2] !== key.shape[2]) throw refuse();
+  const [batch, kvBatch, time = 1] = [query.shape.slice(0, 2), key.shape.slice(0, 2), query.shape[2]];
+  if (!sameShape(broadcastShapes(batch, kvBatch, 'attention'), batch) || !sameShape(kvBatch, value.shape.slice(0, 2)))
+    throw refuse();
+  const scores = [...batch, time, key.shape[2] ?? 0];
+  if (bias !== undefined && !sameShape(broadcastShapes(scores, bias.shape, 'the bias of attention'), scores)) {
+    throw shapeError(`attention cannot add a bias of ${shapeText(bias.shape)} to scores ${shapeText(scores)}.`);
   }
-  const scores = [...query.shape.slice(0, 3), key.shape[2] ?? 0];
-  if (bias !== undefined) broadcastShapes(scores, bias.shape, 'the bias of attention');
+  const factor = scale ?? 1 / Math.sqrt(head);
+  if (query.dtype === 'float64') {
+    const raw = matmul(query, key, { transposeB: true, scale: factor });
+    return matmul(softmax(bias === undefined ? raw : add(raw, bias)), value);
+  }
   const inputs = bias === undefined ? [query, key, value] : [query, key, value, bias];
-  const out = [...query.shape.slice(0, 3), value.shape.at(-1) ?? 0];
+  const out = [...batch, time, value.shape[3] ?? 0];
   return at(
-    apply(attentionOperation, inputs, { scale: scale ?? 1 / Math.sqrt(head) }, [
+    apply(attentionOperation, inputs, { scale: factor }, [
       { dtype: query.dtype, shape: out },
       { dtype: query.dtype, shape: scores },
     ]),
@@ -211,14 +304,16 @@ const TINY = 1e-37;
 
 const crossEntropyOperation: Operation = {
   name: 'crossEntropy',
-  gradient: (node, [g]) => {
+  gradient: (node, [g, aside]) => {
     const targets = at(node.inputs, 1);
     const probabilities = at(node.outputs, 1);
-    if (g === undefined) return [];
+    // What flows into the probabilities, which only gradients of gradients use.
+    const inner = aside && mul(probabilities, sub(aside, sum(mul(aside, probabilities), -1, { keepDims: true })));
+    if (g === undefined) return [inner];
     const rows = targets.shape[0] ?? 1;
     const minus = broadcastTo(constant(-1), [rows, 1]);
     const difference = scatterElementsAdd(probabilities, reshape(targets, [rows, 1]), minus, 1);
-    return [isOnes(g) ? difference : mul(difference, reshape(g, [rows, 1])), undefined];
+    return [total(isOnes(g) ? difference : mul(difference, reshape(g, [rows, 1])), inner), undefined];
   },
   lower: (node, emitter) => {
     const rows = emitter.shape([node.inputs[1]?.shape[0] ?? 1, 1]);
@@ -228,7 +323,10 @@ const crossEntropyOperation: Operation = {
     const chosen = emitter.emit('GatherElements', [...probabilities, ...column], { axis: 1 });
     const tiny = emitter.constant({ dtype: 'float32', shape: [], data: Float32Array.of(TINY) });
     const logarithm = emitter.emit('Log', emitter.emit('Max', [...chosen, tiny]));
-    const flat = emitter.emit('Reshape', [...emitter.emit('Neg', logarithm), emitter.shape([node.inputs[1]?.shape[0] ?? 1])]);
+    const flat = emitter.emit('Reshape', [
+      ...emitter.emit('Neg', logarithm),
+      emitter.shape([node.inputs[1]?.shape[0] ?? 1]),
+    ]);
     return [...flat, ...probabilities];
   },
 };
@@ -244,8 +342,16 @@ function isOnes(x: Tensor): boolean {
  */
 export function crossEntropyRows(logits: Tensor, targets: Tensor): Tensor {
   const [rows, classes] = logits.shape;
-  if (logits.shape.length !== 2 || rows === undefined || classes === undefined || targets.shape.length !== 1 || targets.shape[0] !== rows) {
-    throw shapeError(`crossEntropyRows cannot compare logits ${shapeText(logits.shape)} with targets ${shapeText(targets.shape)}.`);
+  if (
+    logits.shape.length !== 2 ||
+    rows === undefined ||
+    classes === undefined ||
+    targets.shape.length !== 1 ||
+    targets.shape[0] !== rows
+  ) {
+    throw shapeError(
+      `crossEntropyRows cannot compare logits ${shapeText(logits.shape)} with targets ${shapeText(targets.shape)}.`,
+    );
   }
   if (logits.dtype === 'float64') {
     const chosen = gatherElements(softmax(logits), reshape(targets, [rows, 1]), 1);

@@ -17,6 +17,7 @@ import {
 import { array, type NDArray, zeros } from '../ndarray.js';
 import { broadcastTo } from './broadcast.js';
 import { pair } from './elementwise.js';
+import { reshape, transpose } from './shape.js';
 
 function three(inputs: readonly Tensor[]): readonly [Tensor, Tensor, Tensor] {
   const [a, b, c] = inputs;
@@ -35,10 +36,23 @@ const gatherOperation: Operation = {
   gradient: ({ inputs, attributes }, [g]) => {
     const [x, indices] = pair(inputs);
     if (g === undefined) return [];
-    if (attributes.axis !== 0) throw shapeError('The gradient of gather is formed along axis 0; transpose first.');
-    return [scatterRowsAdd(constantZeros(x), indices, g), undefined];
+    const axis = Number(attributes.axis);
+    if (axis === 0) return [scatterRowsAdd(constantZeros(x), indices, g), undefined];
+    // With the looked-up axes first, rows are added; then the axes go back to their places.
+    const before = x.shape.map((_, index) => index).slice(0, axis);
+    const looked = indices.shape.map((_, index) => axis + index);
+    const after = g.shape.map((_, index) => index).slice(axis + looked.length);
+    const first = x.shape.map((_, index) => (index === 0 ? axis : index <= axis ? index - 1 : index));
+    const total = scatterRowsAdd(
+      constantZeros(transpose(x, first)),
+      indices,
+      transpose(g, [...looked, ...before, ...after]),
+    );
+    const back = x.shape.map((_, index) => (index === axis ? 0 : index < axis ? index + 1 : index));
+    return [transpose(total, back), undefined];
   },
-  lower: ({ inputs, attributes }, emitter) => emitter.emit('Gather', inputs.map(emitter.name), { axis: attributes.axis }),
+  lower: ({ inputs, attributes }, emitter) =>
+    emitter.emit('Gather', inputs.map(emitter.name), { axis: attributes.axis }),
 };
 
 function constantZeros(like: Tensor): Tensor {
@@ -51,7 +65,7 @@ export function isZeros(x: Tensor): boolean {
   return source?.node.value?.data.length === 1 && Number(source.node.value.data[0]) === 0;
 }
 
-/** Slices of `x` along an axis: the shape of `indices` replaces that axis. Gradients along axis 0. */
+/** Slices of `x` along an axis: the shape of `indices` replaces that axis. Indices count from 0. */
 export function gather(x: Tensor, indices: Tensor, axis = 0): Tensor {
   requireIndex(indices, 'gather');
   const at = normalizeAxis(axis, x.shape.length, 'gather');
@@ -65,7 +79,8 @@ const gatherElementsOperation: Operation = {
     const [x, indices] = pair(inputs);
     return [g && scatterElementsAdd(constantZeros(x), indices, g, Number(attributes.axis)), undefined];
   },
-  lower: ({ inputs, attributes }, emitter) => emitter.emit('GatherElements', inputs.map(emitter.name), { axis: attributes.axis }),
+  lower: ({ inputs, attributes }, emitter) =>
+    emitter.emit('GatherElements', inputs.map(emitter.name), { axis: attributes.axis }),
 };
 
 /** `out[i][j] = x[indices[i][j]][j]` (for axis 0): one element of `x` for each index. */
@@ -94,7 +109,9 @@ export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, 
   requireIndex(indices, 'scatterElementsAdd');
   const at = normalizeAxis(axis, x.shape.length, 'scatterElementsAdd');
   if (!sameShape(indices.shape, updates.shape) || updates.dtype !== x.dtype) {
-    throw shapeError(`scatterElementsAdd cannot add ${shapeText(updates.shape)} of ${updates.dtype} at ${shapeText(indices.shape)}.`);
+    throw shapeError(
+      `scatterElementsAdd cannot add ${shapeText(updates.shape)} of ${updates.dtype} at ${shapeText(indices.shape)}.`,
+    );
   }
   return applyOne(scatterElementsOperation, [x, indices, updates], { axis: at }, x);
 }
@@ -103,11 +120,23 @@ export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, 
 const ONE_HOT_LIMIT = 1024;
 
 /** `x + onehot(indices)^T @ updates`, for tables of few rows. */
-function addByProduct(emitter: Emitter, x: Tensor, indices: Tensor, updates: Tensor, classes: number): readonly string[] {
+function addByProduct(
+  emitter: Emitter,
+  x: Tensor,
+  indices: Tensor,
+  updates: Tensor,
+  classes: number,
+): readonly string[] {
   const [, width = 1] = x.shape;
   const count = elements(indices.shape);
   const ids = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([1, count])]);
-  const rows = emitter.constant(array(Array.from({ length: classes }, (_, row) => row), [classes, 1], indices.dtype));
+  const rows = emitter.constant(
+    array(
+      Array.from({ length: classes }, (_, row) => row),
+      [classes, 1],
+      indices.dtype,
+    ),
+  );
   const chosen = emitter.emit('Cast', emitter.emit('Equal', [rows, ...ids]), { to: { dtype: 'float32' } });
   const values = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, width])]);
   return emitter.emit('Gemm', [...chosen, ...values, ...(isZeros(x) ? [] : [emitter.name(x)])]);
@@ -121,17 +150,21 @@ const scatterRowsOperation: Operation = {
   },
   lower: ({ inputs }, emitter) => {
     const [x, indices, updates] = three(inputs);
-    const rank = indices.shape.length;
     const row = x.shape.slice(1);
     const [classes] = x.shape;
-    if (typeof classes === 'number' && classes <= ONE_HOT_LIMIT && x.shape.length === 2 && x.dtype === 'float32' && isStatic(indices.shape)) {
+    if (
+      typeof classes === 'number' &&
+      classes <= ONE_HOT_LIMIT &&
+      x.shape.length === 2 &&
+      x.dtype === 'float32' &&
+      isStatic(indices.shape)
+    ) {
       return addByProduct(emitter, x, indices, updates, classes);
     }
     const count: Dimension = isStatic(indices.shape) ? indices.shape.reduce((product, size) => product * size, 1) : -1;
     const flat = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, ...row])]);
     const column = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([count, ...row.map(() => 1)])]);
     const narrow = indices.dtype === 'int32' ? column : emitter.emit('Cast', column, { to: { dtype: 'int32' } });
-    if (rank === 0 || !isStatic(row)) throw shapeError('scatterRowsAdd needs indices of rank 1 or more and rows of known size.');
     const spread = emitter.emit('Expand', [...narrow, emitter.shape([1, ...row])]);
     return emitter.emit('ScatterElements', [emitter.name(x), ...spread, ...flat], { axis: 0, reduction: 'add' });
   },
@@ -141,8 +174,14 @@ const scatterRowsOperation: Operation = {
 export function scatterRowsAdd(x: Tensor, indices: Tensor, updates: Tensor): Tensor {
   requireIndex(indices, 'scatterRowsAdd');
   if (!sameShape([...indices.shape, ...x.shape.slice(1)], updates.shape) || x.dtype !== updates.dtype) {
-    throw shapeError(`scatterRowsAdd cannot add ${shapeText(updates.shape)} to rows of ${shapeText(x.shape)} at ${shapeText(indices.shape)}.`);
+    throw shapeError(
+      `scatterRowsAdd cannot add ${shapeText(updates.shape)} to rows of ${shapeText(x.shape)} at ${shapeText(indices.shape)}.`,
+    );
   }
+  if (!isStatic(x.shape.slice(1)))
+    throw shapeError(`scatterRowsAdd needs rows of known size, not ${shapeText(x.shape)}.`);
+  if (indices.shape.length === 0)
+    return scatterRowsAdd(x, reshape(indices, [1]), reshape(updates, [1, ...updates.shape]));
   return applyOne(scatterRowsOperation, [x, indices, updates], {}, x);
 }
 
@@ -152,7 +191,8 @@ const rangeOperation: Operation = {
     const [out] = outputs;
     if (out === undefined) throw new Error('range without an output');
     const length = emitter.emit('Reshape', [emitter.shape(out.shape), emitter.constant(array([], [0], 'int64'))]);
-    const scalar = (value: number) => emitter.constant({ dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) });
+    const scalar = (value: number) =>
+      emitter.constant({ dtype: 'int64', shape: [], data: BigInt64Array.of(BigInt(value)) });
     const end = emitter.emit('Add', [...length, scalar(Number(attributes.start))]);
     const wide = emitter.emit('Range', [scalar(Number(attributes.start)), ...end, scalar(1)]);
     return emitter.emit('Cast', wide, { to: { dtype: out.dtype } });
@@ -160,7 +200,10 @@ const rangeOperation: Operation = {
 };
 
 /** `start, start + 1, ...`: `size` numbers, a named size included. */
-export function range(size: Dimension, options: { readonly start?: number; readonly dtype?: 'int32' | 'int64' | 'float32' } = {}): Tensor {
+export function range(
+  size: Dimension,
+  options: { readonly start?: number; readonly dtype?: 'int32' | 'int64' | 'float32' } = {},
+): Tensor {
   const { start = 0, dtype = 'int32' } = options;
   if (typeof size === 'string') return applyOne(rangeOperation, [], { start, size, dtype }, { dtype, shape: [size] });
   const values = Array.from({ length: size }, (_, index) => start + index);

@@ -12,6 +12,7 @@ import {
   shapeText,
   type Tensor,
 } from '../graph.js';
+import { array } from '../ndarray.js';
 import { broadcastShapes, unbroadcast } from './broadcast.js';
 import { pair } from './elementwise.js';
 import { reshape } from './shape.js';
@@ -61,20 +62,27 @@ const matmulOperation: Operation = {
 };
 
 function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
+  const product = lowerProduct(node, emitter);
+  const bias = node.inputs[2];
+  // Gemm's own bias copies it into every row first; an addition runs in place and costs half of that.
+  return bias === undefined ? product : emitter.emit('Add', [...product, emitter.name(bias)]);
+}
+
+function lowerProduct(node: Node, emitter: Emitter): readonly string[] {
   const [a, b] = pair(node.inputs);
   const { transposeA, transposeB, scale } = formOf(node);
-  const names = node.inputs.map(emitter.name);
+  const names = [a, b].map(emitter.name);
+  // Attributes hold float32: a finer factor is a multiplication of its own.
+  const fits = a.dtype === 'float32' || Math.fround(scale) === scale;
+  const flags = { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: fits ? scale : 1 } };
+  const scaled = (product: readonly string[], factor: number): readonly string[] =>
+    factor === 1 ? product : emitter.emit('Mul', [...product, emitter.constant(array([factor], [], a.dtype))]);
   if (a.shape.length === 2 && b.shape.length === 2 && a.dtype !== 'int32' && a.dtype !== 'int64') {
-    const attributes = { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } };
-    const [left = '', right = '', bias] = names;
-    const rows = emitter.emit('Gemm', [left, right], attributes);
-    // Gemm's own bias copies it into every row first; an addition runs in place and costs half of that.
-    return bias === undefined ? rows : emitter.emit('Add', [...rows, bias]);
+    return scaled(emitter.emit('Gemm', names, flags), fits ? 1 : scale);
   }
   if (!transposeA && !transposeB && scale === 1) return emitter.emit('MatMul', names);
   if (emitter.device !== 'webgpu' && a.dtype === 'float32') {
-    const attributes = { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } };
-    return emitter.emit('FusedMatMul', names, attributes, 1, 'com.microsoft');
+    return emitter.emit('FusedMatMul', names, flags, 1, 'com.microsoft');
   }
   const turned = [a, b].map((x, index) => {
     const name = names[index] ?? '';
@@ -83,10 +91,7 @@ function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
     perm.push(...perm.splice(-2).reverse());
     return emitter.emit('Transpose', [name], { perm })[0] ?? '';
   });
-  const product = emitter.emit('MatMul', turned);
-  if (scale === 1) return product;
-  const data = a.dtype === 'float64' ? Float64Array.of(scale) : Float32Array.of(scale);
-  return emitter.emit('Mul', [...product, emitter.constant({ dtype: a.dtype, shape: [], data })]);
+  return scaled(emitter.emit('MatMul', turned), scale);
 }
 
 /**
