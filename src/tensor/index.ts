@@ -2,7 +2,7 @@
 
 export { TesseraError, type ErrorCode } from '../host/error.js';
 export { type ArrayOf, allocate, array, BYTES, bytesOf, type DType, isNDArray, type NDArray, ndarray, sizeOf, viewAs, zeros } from './ndarray.js';
-export { constant, type Dimension, isTensor, type Shape, type Spec, type Tensor } from './graph.js';
+export { constant, type Dimension, isTensor, type Shape, type Spec, shapeText, type Tensor } from './graph.js';
 export { type Arrays, arrayLeaves, type Leaf, mapArrays, mapTensors, mapTree, nest, type Specs, specLeaves, tensorLeaves, type Tensors } from './tree.js';
 export { grad, gradients, type Loss, valueAndGrad } from './gradient.js';
 export { type Random, random } from './random.js';

@@ -65,6 +65,8 @@ export interface ProgramSpecs<S, In> {
   readonly input: Specs<In>;
   readonly seed?: number;
   readonly training?: boolean;
+  /** Threads of this program, where fewer than the runtime's serve it better: sums too small to share. */
+  readonly threads?: number;
   /** Also compute, for every float tensor, whether it is finite; a run then says where a NaN began. */
   readonly checkNumerics?: boolean;
 }

@@ -7,8 +7,8 @@ import { isNDArray, type NDArray } from './ndarray.js';
 export type Arrays<P> = P extends Tensor ? NDArray : { readonly [K in keyof P]: Arrays<P[K]> };
 /** The tensors that stand for a tree of arrays inside a trace. */
 export type Tensors<A> = A extends NDArray ? Tensor : { readonly [K in keyof A]: Tensors<A[K]> };
-/** The dtypes and shapes of a tree of tensors. */
-export type Specs<P> = P extends Tensor ? Spec : { readonly [K in keyof P]: Specs<P[K]> };
+/** The dtypes and shapes of a tree of tensors, arrays or specs. */
+export type Specs<P> = P extends Spec ? Spec : { readonly [K in keyof P]: Specs<P[K]> };
 
 /** A leaf and the dotted path that leads to it. */
 export type Leaf<L> = readonly [path: string, leaf: L];

@@ -76,6 +76,9 @@ function once<P extends { dispose(): Promise<void> }>(make: () => Promise<P>) {
   };
 }
 
+/** Below this many weights in its blocks a model decodes faster on one thread: a token's products are too small to share. */
+const ONE_THREAD = 4e6;
+
 type Decoder = Program<DecodeState, DecodeInput, Tensor>;
 
 function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<GptParameters>): Promise<Decoder> {
@@ -100,6 +103,7 @@ function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<G
     {
       state: { caches: Array.from({ length: options.layers }, () => ({ key: cache, value: cache })) },
       input: { ids: { dtype: 'int32', shape: ['batch', 'time'] }, at: row, last: row },
+      ...(options.layers * options.width * options.width * 12 < ONE_THREAD ? { threads: 1 } : {}),
     },
   );
 }

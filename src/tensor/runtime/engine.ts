@@ -36,6 +36,8 @@ export interface Plan {
   readonly checks?: string;
   /** True when weights are constants: worth the runtime's full optimization. */
   readonly frozen: boolean;
+  /** Threads, where not the engine's. */
+  readonly threads?: number;
 }
 
 /** One run: cells by number, arrays by graph name. */
@@ -67,6 +69,8 @@ export interface Engine {
   write(cells: readonly number[], values: readonly NDArray[]): Promise<void>;
   free(cells: readonly number[]): Promise<void>;
   run(request: RunRequest): Promise<RunResult>;
+  /** Ends the engine and frees everything it holds. */
+  close(): Promise<void>;
 }
 
 interface Program {
@@ -81,6 +85,8 @@ class LocalEngine implements Engine {
   private readonly programs = new Map<number, Program>();
   private readonly cells = new Map<number, Ort.Tensor>();
   private next = 1;
+
+  constructor(private readonly owns: boolean) {}
 
   async open(options: EngineOptions) {
     this.threads = options.threads ?? cores();
@@ -98,7 +104,7 @@ class LocalEngine implements Engine {
       executionProviders: [device],
       // Training graphs are fused by hand: the runtime's passes gain nothing there and cost seconds in large graphs.
       graphOptimizationLevel: plan.frozen ? 'all' : 'disabled',
-      intraOpNumThreads: this.threads,
+      intraOpNumThreads: Math.min(plan.threads ?? this.threads, this.threads),
       interOpNumThreads: 1,
       executionMode: 'sequential',
       logSeverityLevel: 3,
@@ -127,7 +133,7 @@ class LocalEngine implements Engine {
   async store(values: readonly NDArray[]): Promise<readonly number[]> {
     return values.map((value) => {
       const cell = this.next++;
-      this.cells.set(cell, this.tensor(value));
+      this.cells.set(cell, this.keep(value));
       return cell;
     });
   }
@@ -143,7 +149,7 @@ class LocalEngine implements Engine {
     for (const [index, cell] of cells.entries()) {
       const value = values[index];
       if (value === undefined) throw new Error('a value for every cell');
-      this.cells.set(cell, this.tensor(value));
+      this.cells.set(cell, this.keep(value));
     }
   }
 
@@ -168,20 +174,29 @@ class LocalEngine implements Engine {
       if (tensor === undefined) throw new Error(`the runtime gave no "${name}"`);
       return tensor;
     };
+    const checks = plan.checks === undefined ? undefined : arrayOf(result(plan.checks)).data;
+    const failed = checks === undefined ? undefined : firstNonZero(checks);
+    // State that failed its check is not taken over.
+    if (failed !== undefined && failed >= 0) return { out: [], figures: [], failed };
     for (const [index, name] of plan.updates.entries()) this.cells.set(request.updates[index] ?? 0, result(name));
     for (const [index, { rows, at }] of plan.appends.entries()) {
       appendRows(this.cell(request.appends[index]), result(rows), result(at));
     }
-    const checks = plan.checks === undefined ? undefined : arrayOf(result(plan.checks)).data;
     return {
       out: plan.out.map((name) => arrayOf(result(name))),
       figures: plan.figures.map((name) => Number(arrayOf(result(name)).data[0])),
-      ...(checks === undefined ? {} : { failed: firstNonZero(checks) }),
+      ...(failed === undefined ? {} : { failed }),
     };
   }
 
+  async close(): Promise<void> {
+    this.provider = undefined;
+    this.cells.clear();
+    await Promise.all([...this.programs.keys()].map((program) => this.unload(program)));
+  }
+
   private opened(): Provider {
-    if (this.provider === undefined) throw new Error('the engine was not opened');
+    if (this.provider === undefined) throw new TesseraError('not-found', 'The runtime was disposed.');
     return this.provider;
   }
 
@@ -189,6 +204,11 @@ class LocalEngine implements Engine {
     const tensor = cell === undefined ? undefined : this.cells.get(cell);
     if (tensor === undefined) throw new TesseraError('not-found', 'The state was disposed.');
     return tensor;
+  }
+
+  /** State is the engine's own: what its caller does to the arrays later is no matter. */
+  private keep(value: NDArray): Ort.Tensor {
+    return this.tensor(this.owns ? value : { ...value, data: value.data.slice() });
   }
 
   private tensor(value: NDArray): Ort.Tensor {
@@ -225,7 +245,7 @@ function appendRows(cache: Ort.Tensor, rows: Ort.Tensor, at: Ort.Tensor): void {
   }
 }
 
-/** An engine in this thread. */
-export function localEngine(): Engine {
-  return new LocalEngine();
+/** An engine in this thread. Arrays stored are copied unless it `owns` them, as those that came in a message. */
+export function localEngine(options: { readonly owns?: boolean } = {}): Engine {
+  return new LocalEngine(options.owns ?? false);
 }

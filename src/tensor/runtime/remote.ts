@@ -24,19 +24,18 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** A started worker and the engine that it serves. */
-export interface RemoteEngine {
-  readonly engine: Engine;
-  terminate(): Promise<void>;
-}
-
 function revive(error: NonNullable<Response['error']>): Error {
   if (error.code === undefined) return new Error(error.message, { cause: error.stack });
   return new TesseraError(error.code, error.message, { hint: error.hint, cause: error.stack });
 }
 
+/** A view of part of a buffer is copied out of it: a message would carry the whole buffer. */
+function alone(value: NDArray): NDArray {
+  return value.data.byteLength === value.data.buffer.byteLength ? value : { ...value, data: value.data.slice() };
+}
+
 /** Starts a worker with an engine in it. The process can end while the worker is idle. */
-export function remoteEngine(): RemoteEngine {
+export function remoteEngine(): Engine {
   const worker: WorkerHandle = startWorker(new URL('./worker.js', import.meta.url), { name: 'tessera-engine' });
   const waiting = new Map<number, Waiting>();
   let failure: Error | undefined;
@@ -53,10 +52,11 @@ export function remoteEngine(): RemoteEngine {
     if (error === undefined) found?.resolve(result);
     else found?.reject(revive(error));
   });
-  worker.onError((error) => {
+  const fail = (error: Error): void => {
     failure = error;
     for (const [id] of waiting) settle(id)?.reject(error);
-  });
+  };
+  worker.onError(fail);
   worker.unref?.();
   const call = (method: keyof Engine, parameters: readonly unknown[], transfer: readonly ArrayBufferLike[] = []): Promise<unknown> =>
     new Promise((resolve, reject) => {
@@ -68,13 +68,25 @@ export function remoteEngine(): RemoteEngine {
     });
   const engine: Engine = {
     open: (options) => call('open', [options]) as ReturnType<Engine['open']>,
-    load: (model, plan) => call('load', [model, plan], typeof model === 'string' ? [] : [model.buffer]) as Promise<number>,
+    load: (model, plan) => {
+      if (typeof model === 'string') return call('load', [model, plan]) as Promise<number>;
+      // A small model may lie in a pool of Node's, which cannot move to another thread.
+      const owned = model.byteLength === model.buffer.byteLength ? model : new Uint8Array(model);
+      return call('load', [owned, plan], [owned.buffer]) as Promise<number>;
+    },
     unload: (program) => call('unload', [program]) as Promise<void>,
-    store: (values) => call('store', [values]) as Promise<readonly number[]>,
+    store: (values) => call('store', [values.map(alone)]) as Promise<readonly number[]>,
     read: (cells) => call('read', [cells]) as Promise<readonly NDArray[]>,
-    write: (cells, values) => call('write', [cells, values]) as Promise<void>,
+    write: (cells, values) => call('write', [cells, values.map(alone)]) as Promise<void>,
     free: (cells) => call('free', [cells]) as Promise<void>,
-    run: (request) => call('run', [request]) as ReturnType<Engine['run']>,
+    run: (request) => {
+      const input = Object.fromEntries(Object.entries(request.input).map(([name, value]) => [name, alone(value)]));
+      return call('run', [{ ...request, input }]) as ReturnType<Engine['run']>;
+    },
+    close: async () => {
+      fail(new TesseraError('not-found', 'The runtime was disposed.'));
+      await worker.terminate();
+    },
   };
-  return { engine, terminate: () => worker.terminate() };
+  return engine;
 }

@@ -1,9 +1,9 @@
 /** Runtimes, device state and programs: what a caller holds of an engine. */
 
 import { TesseraError } from '../../host/error.js';
-import { constant, type Tensor } from '../graph.js';
-import { isNDArray, type NDArray, sizeOf } from '../ndarray.js';
-import { isFloat, mul, sub } from '../operations/elementwise.js';
+import { isInput, type Tensor } from '../graph.js';
+import { BYTES, isNDArray, type NDArray, sizeOf } from '../ndarray.js';
+import { cast, isFloat, sub } from '../operations/elementwise.js';
 import { sum } from '../operations/broadcast.js';
 import { concat, reshape } from '../operations/shape.js';
 import { type Lowered, lower, topological } from '../onnx/lower.js';
@@ -88,7 +88,7 @@ class CellTree<S> implements DeviceTree<S> {
     private readonly engine: Engine,
     readonly cells: ReadonlyMap<string, Cell>,
   ) {
-    this.bytes = [...cells.values()].reduce((total, { shape, dtype }) => total + sizeOf(shape) * (dtype === 'int64' || dtype === 'float64' ? 8 : dtype === 'float16' ? 2 : dtype === 'bool' || dtype === 'uint8' ? 1 : 4), 0);
+    this.bytes = [...cells.values()].reduce((total, { shape, dtype }) => total + sizeOf(shape) * BYTES[dtype], 0);
   }
 
   view<K extends keyof S & (string | number)>(key: K): DeviceTree<S[K]> {
@@ -177,7 +177,7 @@ function floatTensors(results: readonly Tensor[]): Tensor[] {
 
 /** One number a tensor: 0 where every element is finite (x - x is 0 for a finite x, NaN otherwise). */
 function finiteness(tensors: readonly Tensor[]): Tensor {
-  const checks = tensors.map((tensor) => reshape(sum(mul(sub(tensor, tensor), constant(1, tensor.dtype))), [1]));
+  const checks = tensors.map((tensor) => reshape(cast(sum(sub(tensor, tensor)), 'float32'), [1]));
   return concat(checks, 0);
 }
 
@@ -232,9 +232,11 @@ class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
   }
 
   private notFinite(index: number, step: number): TesseraError {
-    const node = this.checked[index]?.node;
-    const where = node === undefined || node.scope === '' ? '' : ` in ${node.scope}`;
-    return new TesseraError('not-finite', `At step ${step} the first value that is not finite came out of ${node?.operation.name ?? 'an operation'}${where}.`);
+    const tensor = this.checked[index];
+    if (tensor === undefined) throw new Error('a check of no tensor');
+    const { operation, scope, attributes } = tensor.node;
+    const source = isInput(tensor) ? `from outside, in "${String(attributes.name)}"` : `out of ${operation.name}${scope === '' ? '' : ` in ${scope}`}`;
+    return new TesseraError('not-finite', `At step ${step} the first value that is not finite came ${source}.`);
   }
 
   toONNX(weights?: Arrays<S>): Iterable<{ readonly file: string; readonly bytes: Uint8Array }> {
@@ -296,10 +298,9 @@ export function exportProgram<S, In, Out>(f: Traceable<S, In, Out>, specs: Progr
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const { worker = true, ...engineOptions } = options;
-  const remote = worker ? remoteEngine() : undefined;
-  const engine = remote?.engine ?? localEngine();
+  const engine = worker ? remoteEngine() : localEngine();
   const { device, threads, about } = await engine.open(engineOptions).catch(async (error: unknown) => {
-    await remote?.terminate();
+    await engine.close();
     throw error;
   });
   return {
@@ -320,15 +321,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     compile: async <S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<S, In>) => {
       const found = trace(f, specs);
       const { lowered, plan: partial, checked } = lowerForRuns(found, device, specs.checkNumerics ?? false);
-      const plan: Plan = { ...partial, seed: specs.seed ?? 0 };
+      const plan: Plan = { ...partial, seed: specs.seed ?? 0, threads: specs.threads };
       const inputNames = new Set(lowered.model.graph.input.map(({ name }) => name));
       const id = await engine.load(encodeLowered(lowered), plan);
       const report = { nodes: lowered.nodes, flops: lowered.flops, fallbacks: [] };
       return new CompiledProgram<S, In, Out>(engine, id, found, plan, inputNames, checked, device, report);
     },
-    dispose: async () => {
-      await remote?.terminate();
-    },
+    dispose: () => engine.close(),
   };
 }
 
@@ -336,7 +335,7 @@ let shared: Promise<Runtime> | undefined;
 
 /**
  * Computes `f` of arrays once, in this thread: for tests, docs and small sums.
- * Arguments and result are trees; numbers are taken as float32 scalars.
+ * Arguments and result are trees of arrays.
  */
 export async function evaluate<A extends readonly unknown[], Out>(f: (...inputs: { [K in keyof A]: Tensors<A[K]> }) => Out, ...inputs: A): Promise<Arrays<Out>> {
   shared ??= createRuntime({ worker: false });

@@ -7,7 +7,7 @@ import { type Engine, localEngine, type RunResult } from './engine.js';
 import type { Request, Response } from './remote.js';
 
 const port = parentPort();
-const engine = localEngine();
+const engine = localEngine({ owns: true });
 let queue: Promise<void> = Promise.resolve();
 
 /** The buffers of the arrays in a result; they move to the caller instead of being copied. */
