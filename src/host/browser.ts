@@ -74,6 +74,8 @@ export const createWriter: Host['createWriter'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
 export const writeFileAtomic: Host['writeFileAtomic'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
+export const appendFile: Host['appendFile'] = () => noFiles();
+/** @throws unsupported: a page has no files. */
 export const makeDirectory: Host['makeDirectory'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
 export const makeTemporarySibling: Host['makeTemporarySibling'] = () => noFiles();
@@ -174,6 +176,7 @@ export const host: Host = {
   openByteStream,
   createWriter,
   writeFileAtomic,
+  appendFile,
   makeDirectory,
   makeTemporarySibling,
   listDirectory,

@@ -205,6 +205,26 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
   await writer.commit();
 }
 
+/** Adds to the end of a file; its folder is made when missing. @throws no-space; the file is then as it was. */
+export async function appendFile(path: string, content: Uint8Array | string): Promise<void> {
+  let handle: fs.FileHandle | undefined;
+  try {
+    await fs.mkdir(dirname(path), { recursive: true });
+    handle = await fs.open(path, 'a');
+    const { size } = await handle.stat();
+    try {
+      await handle.appendFile(content);
+    } catch (error) {
+      await handle.truncate(size).catch(() => undefined);
+      throw error;
+    }
+  } catch (error) {
+    throw writingError(path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
 /** Makes a folder and its parents; one that is there is fine. @throws no-space. */
 export async function makeDirectory(path: string): Promise<void> {
   try {

@@ -93,6 +93,8 @@ export interface Host {
   createWriter(path: string): Promise<FileWriter>;
   /** Writes a whole file so that readers see the old one or the new one. */
   writeFileAtomic(path: string, content: Uint8Array | string): Promise<void>;
+  /** Adds to the end of a file, which is made when missing; a failed write leaves it as it was. @throws no-space. */
+  appendFile(path: string, content: Uint8Array | string): Promise<void>;
   /** Makes a folder and its parents; one that is there is fine. */
   makeDirectory(path: string): Promise<void>;
   /** A new, empty folder beside `path`, with a hidden name made from it. */

@@ -1,13 +1,18 @@
 /** Layers, attention, losses, optimizers, token sampling and the training loop. */
 
 export * from './attention.js';
+export * from './checkpoint.js';
 export * from './clip.js';
 export * from './ema.js';
 export * from './layers.js';
 export * from './loss.js';
 export * from './module.js';
 export * from './optimizer.js';
+export { matchPaths, type PathTest, withLeaves, withoutLeaves } from './paths.js';
+export { type CheckpointPlace, listCheckpoints, type RunSummary, readRun } from './run-folder.js';
 export * from './sampling.js';
 export * from './schedule.js';
-export * from './source.js';
-export * from './token-source.js';
+export { type ArraySourceOptions, arraySource, functionSource } from './source.js';
+export type { TokenProgress } from './token-blocks.js';
+export { type TokenSourceOptions, tokenSource } from './token-source.js';
+export * from './train.js';

@@ -1,0 +1,43 @@
+/** Clipping gradients by their global norm (Pascanu et al., arXiv 1211.5063). */
+
+import {
+  add,
+  constant,
+  div,
+  mapTensors,
+  minimum,
+  mul,
+  sqrt,
+  sumSquares,
+  type Tensor,
+  tensorLeaves,
+} from '../tensor/index.js';
+
+/** The square root of the sum of squares of all numbers in a tree, as a float32 scalar. */
+export function globalNorm(gradients: unknown): Tensor {
+  const squares = tensorLeaves(gradients).map(([, gradient]) => sumSquares(gradient));
+  const [first, ...rest] = squares;
+  return first === undefined ? constant(0) : sqrt(rest.reduce((total, square) => add(total, square), first));
+}
+
+/** `min(1, limit / (norm + 1e-6))`, the factor that PyTorch's `clip_grad_norm_` applies. */
+export function clipFactor(norm: Tensor, limit: number): Tensor {
+  return minimum(div(constant(limit), add(norm, 1e-6)), 1);
+}
+
+/** Every tensor of a tree times a scalar. */
+export function scaleTree<P>(tree: P, factor: Tensor): P {
+  return mapTensors(tree, (leaf) => mul(leaf, factor));
+}
+
+/** Gradients of a total, divided by `count` and clipped, in one multiplication a tensor. */
+export function clippedMean<P>(
+  gradients: P,
+  count: Tensor,
+  limit: number | undefined,
+): { readonly gradients: P; readonly norm: Tensor } {
+  const norm = div(globalNorm(gradients), count);
+  const mean = div(constant(1), count);
+  const factor = limit === undefined ? mean : mul(mean, clipFactor(norm, limit));
+  return { gradients: scaleTree(gradients, factor), norm };
+}
