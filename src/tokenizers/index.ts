@@ -1,0 +1,14 @@
+/** Text to ids and back: byte-level BPE, bytes, and the trainer. Loads no tensor runtime. */
+
+export { type ByteTokenizerOptions, byteTokenizer } from './bytes.js';
+export { type LoadOptions, loadTokenizer, openTokenizer } from './open.js';
+export { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
+export type {
+  DecodeOptions,
+  EncodeOptions,
+  SavedFile,
+  SaveOptions,
+  StreamDecoder,
+  Tokenizer,
+  Vocabulary,
+} from './tokenizer.js';
