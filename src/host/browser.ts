@@ -79,6 +79,7 @@ export const appendFile: Host['appendFile'] = () => noFiles();
 export const makeDirectory: Host['makeDirectory'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
 export const makeTemporarySibling: Host['makeTemporarySibling'] = () => noFiles();
+export const makeTemporaryDirectory: Host['makeTemporaryDirectory'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
 export const listDirectory: Host['listDirectory'] = () => noFiles();
 /** @throws unsupported: a page has no files. */
@@ -178,6 +179,7 @@ export const host: Host = {
   writeFileAtomic,
   appendFile,
   makeDirectory,
+  makeTemporaryDirectory,
   makeTemporarySibling,
   listDirectory,
   stat,

@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -239,6 +240,15 @@ export async function makeTemporarySibling(path: string): Promise<string> {
   const temporary = temporaryName(path);
   await makeDirectory(temporary);
   return temporary;
+}
+
+/** A new, empty folder in the system's place for temporary files. @throws no-space. */
+export async function makeTemporaryDirectory(): Promise<string> {
+  try {
+    return await fs.mkdtemp(join(tmpdir(), 'tessera-'));
+  } catch (cause) {
+    throw writingError(tmpdir(), cause);
+  }
 }
 
 /** A folder's entries, sorted by name. @throws not-found, bad-input. */

@@ -99,6 +99,8 @@ export interface Host {
   makeDirectory(path: string): Promise<void>;
   /** A new, empty folder beside `path`, with a hidden name made from it. */
   makeTemporarySibling(path: string): Promise<string>;
+  /** A new, empty folder in the system's place for temporary files. */
+  makeTemporaryDirectory(): Promise<string>;
   /** A folder's entries, sorted by name in code-unit order. @throws not-found, bad-input. */
   listDirectory(path: string): Promise<readonly DirectoryEntry[]>;
   /** What is at a path, or undefined when nothing is. */

@@ -17,6 +17,7 @@ export * from './operations/shape.js';
 export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
 export type { Lowered } from './onnx/lower.js';
 export { encodeFiles } from './onnx/write.js';
+export { writeModel } from './runtime/load.js';
 export {
   createRuntime,
   type DeviceTree,

@@ -1,7 +1,7 @@
 /** A GPT as a Hugging Face folder with `onnx/` in it, written whole or not at all, and read back from any writer. */
 
-import { createWriter, joinPath } from '#host';
-import { type Arrays, encodeFiles, type Lowered, TesseraError } from '../../tensor/index.js';
+import { joinPath } from '#host';
+import { type Arrays, type Lowered, TesseraError, writeModel } from '../../tensor/index.js';
 import { readModelFolder, type Safetensors, writeModelFolder } from '../../formats/index.js';
 import { openTokenizer, type Tokenizer } from '../../tokenizers/index.js';
 import { exportDecoder } from './export.js';
@@ -45,27 +45,10 @@ export async function saveGpt(folder: string, options: SaveGptOptions): Promise<
       const lowered = exportDecoder(architecture, parameters);
       for (const precision of onnx) {
         const { file, convert } = FILES[precision];
-        await writeOnnx(joinPath(temporary, 'onnx'), file, convert(lowered));
+        await writeModel(joinPath(temporary, 'onnx'), file, convert(lowered));
       }
     },
   });
-}
-
-async function writeOnnx(folder: string, name: string, lowered: Lowered): Promise<void> {
-  let open: { readonly file: string; readonly writer: Awaited<ReturnType<typeof createWriter>> } | undefined;
-  try {
-    for (const { file, bytes } of encodeFiles(lowered, name)) {
-      if (open?.file !== file) {
-        await open?.writer.commit();
-        open = { file, writer: await createWriter(joinPath(folder, file)) };
-      }
-      await open.writer.write(bytes);
-    }
-    await open?.writer.commit();
-  } catch (error) {
-    await open?.writer.abort();
-    throw error;
-  }
 }
 
 /** A model found in a folder. */

@@ -7,10 +7,11 @@ import { cast, isFloat, sub } from '../operations/elementwise.js';
 import { sum } from '../operations/broadcast.js';
 import { concat, reshape } from '../operations/shape.js';
 import { type Lowered, lower, topological } from '../onnx/lower.js';
-import { encodeFiles, encodeLowered } from '../onnx/write.js';
+import { encodeFiles } from '../onnx/write.js';
 import { type ProgramSpecs, type Trace, type Traceable, trace } from '../trace.js';
 import { type Arrays, arrayLeaves, type Leaf, mapTree, nest, type Tensors } from '../tree.js';
 import { type Engine, type EngineOptions, localEngine, type Plan } from './engine.js';
+import { loadModel } from './load.js';
 import type { Device } from './provider.js';
 import { remoteEngine } from './remote.js';
 
@@ -323,7 +324,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       const { lowered, plan: partial, checked } = lowerForRuns(found, device, specs.checkNumerics ?? false);
       const plan: Plan = { ...partial, seed: specs.seed ?? 0, threads: specs.threads };
       const inputNames = new Set(lowered.model.graph.input.map(({ name }) => name));
-      const id = await engine.load(encodeLowered(lowered), plan);
+      const id = await loadModel(engine, lowered, plan);
       const report = { nodes: lowered.nodes, flops: lowered.flops, fallbacks: [] };
       return new CompiledProgram<S, In, Out>(engine, id, found, plan, inputNames, checked, device, report);
     },
