@@ -1,8 +1,8 @@
 /** Reverse-mode differentiation: gradients of a graph are more graph. */
 
-import { constant, isTensor, type Node, shapeError, shapeText, type Tensor } from './graph.js';
-import { add, isFloat } from './operations/elementwise.js';
+import { constant, enterScope, isTensor, type Node, shapeError, shapeText, type Tensor } from './graph.js';
 import { broadcastTo } from './operations/broadcast.js';
+import { add, isFloat } from './operations/elementwise.js';
 import { isZeros, scatterRowsAdd } from './operations/gather.js';
 import { mapTensors, tensorLeaves } from './tree.js';
 
@@ -28,9 +28,13 @@ function backpropagate(y: Tensor, targets: ReadonlySet<Tensor>): Map<Tensor, Ten
       if (total !== undefined) totals.set(output, total);
       return total;
     });
-    if (incoming.every((g) => g === undefined) || node.inputs.every((input) => !flowsTo(input, reached, targets))) continue;
+    if (incoming.every((g) => g === undefined) || node.inputs.every((input) => !flowsTo(input, reached, targets)))
+      continue;
     if (node.operation.gradient === undefined) throw shapeError(`${node.operation.name} has no gradient.`);
+    // What goes wrong on the way back is named after the part whose gradient it is.
+    const scope = enterScope(node.scope);
     const outgoing = node.operation.gradient(node, incoming);
+    enterScope(scope);
     for (const [index, tensor] of node.inputs.entries()) {
       const g = outgoing[index];
       if (g === undefined || !isFloat(tensor.dtype) || !flowsTo(tensor, reached, targets)) continue;
@@ -80,12 +84,15 @@ function dependents(y: Tensor, targets: ReadonlySet<Tensor>): Node[] {
 /** The sum of the parts of a gradient; rows scattered into zeros are scattered onto the rest instead. */
 function accumulate(parts: readonly Tensor[] | undefined): Tensor | undefined {
   if (parts === undefined || parts.length === 0) return undefined;
-  const scattered = parts.filter((part) => part.node.operation.name === 'scatterRowsAdd' && isZeros(part.node.inputs[0] ?? part));
+  const scattered = parts.filter(
+    (part) => part.node.operation.name === 'scatterRowsAdd' && isZeros(part.node.inputs[0] ?? part),
+  );
   const dense = parts.filter((part) => !scattered.includes(part));
   let total = dense.length === 0 ? scattered.shift() : dense.reduce((sum, part) => add(sum, part));
   for (const part of scattered) {
     const [, indices, updates] = part.node.inputs;
-    if (total === undefined || indices === undefined || updates === undefined) throw new Error('a scatter without operands');
+    if (total === undefined || indices === undefined || updates === undefined)
+      throw new Error('a scatter without operands');
     total = scatterRowsAdd(total, indices, updates);
   }
   return total;
@@ -106,6 +113,8 @@ export function valueAndGrad<P, A extends readonly unknown[], X = undefined>(
 }
 
 /** The function that gives the gradients of the scalar `f` with respect to its first argument (JAX's `grad`). */
-export function grad<P, A extends readonly unknown[]>(f: (parameters: P, ...rest: A) => Tensor): (parameters: P, ...rest: A) => P {
+export function grad<P, A extends readonly unknown[]>(
+  f: (parameters: P, ...rest: A) => Tensor,
+): (parameters: P, ...rest: A) => P {
   return (parameters, ...rest) => gradients(f(parameters, ...rest), parameters);
 }

@@ -52,7 +52,13 @@ export interface Emitter {
   /** The ONNX value name of a tensor that was lowered before. */
   name(tensor: Tensor): string;
   /** Adds an ONNX node and returns the names of its outputs. */
-  emit(type: string, inputs: readonly string[], attributes?: Record<string, unknown>, outputs?: number, domain?: string): string[];
+  emit(
+    type: string,
+    inputs: readonly string[],
+    attributes?: Record<string, unknown>,
+    outputs?: number,
+    domain?: string,
+  ): string[];
   /** Adds (or finds) an initializer. */
   constant(value: NDArray): string;
   /** An int64 vector that holds `shape`, whose named sizes are read from the tensors that have them. */
@@ -124,7 +130,7 @@ function tryFold(
   const values: NDArray[] = [];
   for (const input of inputs) {
     const value = input.node.value;
-    if (value === undefined || value.data.length > FOLD_LIMIT) return undefined;
+    if (value === undefined || value.data.length > FOLD_LIMIT || !isSafe(value)) return undefined;
     values.push(value);
   }
   const shape = specs[0]?.shape;
@@ -132,10 +138,15 @@ function tryFold(
   return operation.fold?.(values, attributes, specs);
 }
 
+/** True when every element is exact as a number. */
+function isSafe({ data }: NDArray): boolean {
+  return !(data instanceof BigInt64Array) || data.every((value) => Number.isSafeInteger(Number(value)));
+}
+
 const constantOperation: Operation = {
   name: 'constant',
   gradient: () => [],
-  lower: (node, emitter) => [emitter.constant(valueOf(node))],
+  lower: (node, emitter) => [emitter.constant(fixedValue(node))],
 };
 
 const inputOperation: Operation = {
@@ -145,7 +156,7 @@ const inputOperation: Operation = {
   },
 };
 
-function valueOf(node: Node): NDArray {
+function fixedValue(node: Node): NDArray {
   if (node.value === undefined) throw new Error('a constant without a value');
   return node.value;
 }
@@ -229,7 +240,12 @@ export function shapeError(message: string): TesseraError {
   const lines = new Error(message).stack?.split('\n').slice(1) ?? [];
   const outside = lines.find((line) => {
     const place = line.trim();
-    return place.startsWith('at ') && !place.includes(LIBRARY) && !place.includes(pathOf(LIBRARY)) && !place.includes('node:');
+    return (
+      place.startsWith('at ') &&
+      !place.includes(LIBRARY) &&
+      !place.includes(pathOf(LIBRARY)) &&
+      !place.includes('node:')
+    );
   });
   const where = outside === undefined ? '' : ` (${outside.trim()})`;
   const inside = scope === '' ? '' : ` In ${scope}.`;

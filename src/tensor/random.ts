@@ -112,8 +112,10 @@ class KeyedRandom implements Random {
   uniform(shape: readonly number[], low = 0, high = 1): NDArray<'float32'> {
     const next = generator(this.key);
     const data = allocate('float32', sizeOf(shape));
-    // 24 bits, so that rounding to float32 never reaches `high`.
-    for (let i = 0; i < data.length; i++) data[i] = low + (high - low) * ((next() >>> 8) / 2 ** 24);
+    for (let i = 0; i < data.length; i++) {
+      const value = Math.fround(low + (high - low) * ((next() >>> 8) / 2 ** 24));
+      data[i] = value < high ? value : low; // rounding may reach `high`
+    }
     return { dtype: 'float32', shape, data };
   }
 

@@ -3,9 +3,26 @@
  * computed from the inputs that have them, and weights can live in a file beside the model.
  */
 
-import { type Dimension, type Emitter, isInput, isStatic, type Node, type Shape, shapeError, type Tensor } from '../graph.js';
+import { TesseraError } from '../../host/error.js';
+import {
+  type Dimension,
+  type Emitter,
+  isInput,
+  isStatic,
+  type Node,
+  type Shape,
+  shapeError,
+  type Tensor,
+} from '../graph.js';
 import { array, bytesOf, type NDArray } from '../ndarray.js';
-import { type AttributeProto, ELEMENT_TYPES, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './schema.js';
+import {
+  type AttributeProto,
+  ELEMENT_TYPES,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from './schema.js';
 
 /** What to lower and how. */
 export interface LowerOptions {
@@ -44,9 +61,20 @@ export function lower(options: LowerOptions): Lowered {
   const arrays = new Map<NDArray, string>();
   const sizes = new Map<string, readonly [value: string, axis: number]>();
   const origins = new Map<string, { operation: string; scope: string }>();
+  const taken = new Set<string>();
+  for (const [name] of [...options.inputs, ...options.outputs]) {
+    if (taken.has(name)) {
+      throw new TesseraError('bad-option', `Two inputs or outputs of the program are called "${name}".`);
+    }
+    taken.add(name);
+  }
+  const counters = { v: 0, c: 0 };
+  const fresh = (kind: 'v' | 'c'): string => {
+    const name = `${kind}${counters[kind]++}`;
+    return taken.has(name) ? fresh(kind) : name;
+  };
   let flops = 0;
   let current: Node | undefined;
-  let counter = 0;
 
   const emitter: Emitter = {
     device,
@@ -59,12 +87,18 @@ export function lower(options: LowerOptions): Lowered {
       const key = `${domain}:${type}(${inputs.join(',')})${JSON.stringify(attributes)}#${outputs}`;
       const known = byKey.get(key);
       if (known !== undefined) return [...known];
-      const names = Array.from({ length: outputs }, () => `v${counter++}`);
-      const node: NodeProto = { opType: type, input: [...inputs], output: names, attribute: encodeAttributes(attributes) };
+      const names = Array.from({ length: outputs }, () => fresh('v'));
+      const node: NodeProto = {
+        opType: type,
+        input: [...inputs],
+        output: names,
+        attribute: encodeAttributes(attributes),
+      };
       if (domain !== '') node.domain = domain;
       nodes.push(node);
       byKey.set(key, names);
-      if (current !== undefined) origins.set(names[0] ?? '', { operation: current.operation.name, scope: current.scope });
+      if (current !== undefined)
+        origins.set(names[0] ?? '', { operation: current.operation.name, scope: current.scope });
       return names;
     },
     constant: (value) => {
@@ -74,7 +108,7 @@ export function lower(options: LowerOptions): Lowered {
       const key = small ? `${value.dtype}[${value.shape.join()}]${value.data.join()}` : uniformKey(value);
       const shared = key === undefined ? undefined : constants.get(key);
       if (shared !== undefined) return shared;
-      const name = `c${initializers.length}`;
+      const name = fresh('c');
       initializers.push({ name, value });
       arrays.set(value, name);
       if (key !== undefined) constants.set(key, name);
@@ -123,12 +157,14 @@ export function lower(options: LowerOptions): Lowered {
       continue;
     }
     const [only] = node.outputs;
-    if (only !== undefined && isInput(only)) throw shapeError(`The input "${String(node.attributes.name)}" is not an argument of this program.`);
+    if (only !== undefined && isInput(only))
+      throw shapeError(`The input "${String(node.attributes.name)}" is not an argument of this program.`);
     const key = nodeKey(node, identity);
     const twin = key === undefined ? undefined : canonical.get(key);
     if (twin !== undefined) {
       identity.set(node, twin.id);
-      for (const [index, output] of node.outputs.entries()) values.set(output, emitter.name(twin.outputs[index] ?? output));
+      for (const [index, output] of node.outputs.entries())
+        values.set(output, emitter.name(twin.outputs[index] ?? output));
       continue;
     }
     if (key !== undefined) canonical.set(key, node);
@@ -211,7 +247,10 @@ function nodeKey(node: Node, identity: ReadonlyMap<Node, number>): string | unde
   if (node.value !== undefined || node.attributes.unique !== undefined) return undefined;
   const inputs = node.inputs.map((input) => {
     const value = input.node.value;
-    const small = value !== undefined && value.data.length === 1 ? `${value.dtype}[${value.shape.join()}]${String(value.data[0])}` : undefined;
+    const small =
+      value !== undefined && value.data.length === 1
+        ? `${value.dtype}[${value.shape.join()}]${String(value.data[0])}`
+        : undefined;
     return small ?? `${identity.get(input.node) ?? input.node.id}.${input.output}`;
   });
   return `${node.operation.name}(${inputs.join()})${JSON.stringify(node.attributes)}`;
@@ -231,7 +270,9 @@ export function topological(outputs: readonly Tensor[]): Node[] {
 }
 
 function valueInfo(name: string, tensor: Tensor): ValueInfoProto {
-  const dim = tensor.shape.map((dimension) => (typeof dimension === 'number' ? { dimValue: dimension } : { dimParam: dimension }));
+  const dim = tensor.shape.map((dimension) =>
+    typeof dimension === 'number' ? { dimValue: dimension } : { dimParam: dimension },
+  );
   return { name, type: { tensorType: { elemType: ELEMENT_TYPES[tensor.dtype], shape: { dim } } } };
 }
 
@@ -244,7 +285,8 @@ function encodeAttributes(attributes: Record<string, unknown>): AttributeProto[]
       if (typeof value === 'number') return { name, type: TYPES.int, i: value };
       if (typeof value === 'string') return { name, type: TYPES.string, s: new TextEncoder().encode(value) };
       if (Array.isArray(value)) return { name, type: TYPES.ints, ints: value };
-      if (typeof value === 'object' && value !== null && 'float' in value) return { name, type: TYPES.float, f: Number(value.float) };
+      if (typeof value === 'object' && value !== null && 'float' in value)
+        return { name, type: TYPES.float, f: Number(value.float) };
       if (typeof value === 'object' && value !== null && 'dtype' in value) {
         const dtype = value.dtype as keyof typeof ELEMENT_TYPES;
         return { name, type: TYPES.int, i: ELEMENT_TYPES[dtype] };

@@ -1,6 +1,16 @@
 /** Arithmetic, comparison, logic and functions of one variable; all broadcast as NumPy does. */
 
-import { type Attributes, applyOne, constant, isStatic, type Operation, scalarValue, shapeError, type Spec, type Tensor } from '../graph.js';
+import {
+  type Attributes,
+  applyOne,
+  constant,
+  isStatic,
+  type Operation,
+  type Spec,
+  scalarValue,
+  shapeError,
+  type Tensor,
+} from '../graph.js';
 import { type ArrayOf, allocate, type DType, type NDArray, sizeOf } from '../ndarray.js';
 import { broadcastShapes, unbroadcast } from './broadcast.js';
 
@@ -17,7 +27,8 @@ export function isFloat(dtype: DType): boolean {
 function operands(a: Operand, b: Operand, name: string): readonly [Tensor, Tensor] {
   const left = typeof a === 'number' ? constant(a, typeof b === 'number' ? 'float32' : b.dtype) : a;
   const right = typeof b === 'number' ? constant(b, left.dtype) : b;
-  if (left.dtype !== right.dtype) throw shapeError(`${name} cannot combine ${left.dtype} with ${right.dtype}; cast one of them.`);
+  if (left.dtype !== right.dtype)
+    throw shapeError(`${name} cannot combine ${left.dtype} with ${right.dtype}; cast one of them.`);
   return [left, right];
 }
 
@@ -55,7 +66,7 @@ function foldBinary(f: (a: number, b: number) => number) {
         p += position * (left[axis] ?? 0);
         q += position * (right[axis] ?? 0);
       }
-      put(data, i, f(Number(a.data[p]), Number(b.data[q])));
+      if (!put(data, i, f(Number(a.data[p]), Number(b.data[q])))) return undefined;
     }
     return { dtype: out.dtype, shape: out.shape, data };
   };
@@ -72,9 +83,13 @@ function strides(shape: readonly number[], target: readonly number[]): number[] 
   return result;
 }
 
-function put(data: ArrayOf, index: number, value: number): void {
+/** False for whole numbers that are not exact, such as a division by zero: those are left to the runtime. */
+function put(data: ArrayOf, index: number, value: number): boolean {
+  const isReal = data instanceof Float32Array || data instanceof Float64Array;
+  if (!isReal && !Number.isSafeInteger(Math.trunc(value))) return false;
   if (data instanceof BigInt64Array) data[index] = BigInt(Math.trunc(value));
   else data[index] = value;
+  return true;
 }
 
 type BinaryGradient = (a: Tensor, b: Tensor, g: Tensor, y: Tensor) => readonly [Tensor | undefined, Tensor | undefined];
@@ -93,14 +108,40 @@ function binary(name: string, onnx: string, f: (a: number, b: number) => number,
   };
 }
 
-const addOperation = binary('add', 'Add', (a, b) => a + b, (_a, _b, g) => [g, g]);
-const subOperation = binary('sub', 'Sub', (a, b) => a - b, (_a, _b, g) => [g, neg(g)]);
-const mulOperation = binary('mul', 'Mul', (a, b) => a * b, (a, b, g) => [mul(g, b), mul(g, a)]);
-const divOperation = binary('div', 'Div', (a, b) => a / b, (_a, b, g, y) => [div(g, b), neg(div(mul(g, y), b))]);
-const powOperation = binary('pow', 'Pow', (a, b) => a ** b, (a, b, g, y) => [
-  mul(g, mul(b, pow(a, sub(b, 1)))),
-  scalarValue(b) === undefined ? mul(g, mul(y, log(a))) : undefined,
-]);
+const addOperation = binary(
+  'add',
+  'Add',
+  (a, b) => a + b,
+  (_a, _b, g) => [g, g],
+);
+const subOperation = binary(
+  'sub',
+  'Sub',
+  (a, b) => a - b,
+  (_a, _b, g) => [g, neg(g)],
+);
+const mulOperation = binary(
+  'mul',
+  'Mul',
+  (a, b) => a * b,
+  (a, b, g) => [mul(g, b), mul(g, a)],
+);
+const divOperation = binary(
+  'div',
+  'Div',
+  (a, b) => a / b,
+  (_a, b, g, y) => [div(g, b), neg(div(mul(g, y), b))],
+);
+const powOperation = binary(
+  'pow',
+  'Pow',
+  (a, b) => a ** b,
+  (a, b, g, y) => [
+    mul(g, mul(b, pow(a, sub(b, 1)))),
+    // 0 ** b is 0 for every b > 0, so its slope along b is 0 and not 0 * log(0).
+    scalarValue(b) === undefined ? mul(g, mul(y, log(where(equal(a, 0), 1, a)))) : undefined,
+  ],
+);
 const maximumOperation = binary('maximum', 'Max', Math.max, (a, b, g) => [
   mul(g, cast(greater(a, b), g.dtype)),
   mul(g, cast(lessEqual(a, b), g.dtype)),
@@ -140,10 +181,15 @@ export function mul(a: Operand, b: Operand): Tensor {
   return arithmetic(mulOperation, a, b);
 }
 
-/** `a / b`, element by element. Division by a constant of a floating dtype is multiplication by its reciprocal. */
+/** `a / b`, element by element. Division by a constant power of two is multiplication by its reciprocal. */
 export function div(a: Operand, b: Operand): Tensor {
   const divisor = typeof b === 'number' ? b : scalarValue(b);
-  if (typeof a !== 'number' && isFloat(a.dtype) && divisor !== undefined && Number.isInteger(Math.log2(Math.abs(divisor)))) {
+  if (
+    typeof a !== 'number' &&
+    isFloat(a.dtype) &&
+    divisor !== undefined &&
+    Number.isInteger(Math.log2(Math.abs(divisor)))
+  ) {
     return typeof b === 'number' || b.shape.length === 0 ? mul(a, 1 / divisor) : arithmetic(divOperation, a, b);
   }
   return arithmetic(divOperation, a, b);
@@ -185,7 +231,13 @@ export const logicalOr = comparison('logicalOr', 'Or', (a, b) => a !== 0 || b !=
 
 type UnaryGradient = (x: Tensor, g: Tensor, y: Tensor) => Tensor;
 
-function unary(name: string, onnx: string, f: ((x: number) => number) | undefined, gradient?: UnaryGradient, attributes: Attributes = {}) {
+function unary(
+  name: string,
+  onnx: string,
+  f: ((x: number) => number) | undefined,
+  gradient?: UnaryGradient,
+  attributes: Attributes = {},
+) {
   const operation: Operation = {
     name,
     gradient: ({ inputs, outputs }, [g]) => [g === undefined ? undefined : gradient?.(only(inputs), g, only(outputs))],
@@ -193,7 +245,7 @@ function unary(name: string, onnx: string, f: ((x: number) => number) | undefine
     fold: ([x]) => {
       if (x === undefined || x.dtype === 'float16' || f === undefined) return undefined;
       const data = allocate(x.dtype, x.data.length);
-      for (let i = 0; i < data.length; i++) put(data, i, f(Number(x.data[i])));
+      for (let i = 0; i < data.length; i++) if (!put(data, i, f(Number(x.data[i])))) return undefined;
       return { dtype: x.dtype, shape: x.shape, data };
     },
   };
@@ -201,7 +253,12 @@ function unary(name: string, onnx: string, f: ((x: number) => number) | undefine
 }
 
 /** `-x`. */
-export const neg = unary('neg', 'Neg', (x) => -x, (_x, g) => neg(g));
+export const neg = unary(
+  'neg',
+  'Neg',
+  (x) => -x,
+  (_x, g) => neg(g),
+);
 /** `e ** x`. */
 export const exp = unary('exp', 'Exp', Math.exp, (_x, g, y) => mul(g, y));
 /** The natural logarithm. */
@@ -209,7 +266,12 @@ export const log = unary('log', 'Log', Math.log, (x, g) => div(g, x));
 /** The square root. */
 export const sqrt = unary('sqrt', 'Sqrt', Math.sqrt, (_x, g, y) => div(mul(g, 0.5), y));
 /** `1 / x`. */
-export const reciprocal = unary('reciprocal', 'Reciprocal', (x) => 1 / x, (_x, g, y) => neg(mul(g, mul(y, y))));
+export const reciprocal = unary(
+  'reciprocal',
+  'Reciprocal',
+  (x) => 1 / x,
+  (_x, g, y) => neg(mul(g, mul(y, y))),
+);
 /** `|x|`; the gradient at 0 is 0. */
 export const abs = unary('abs', 'Abs', Math.abs, (x, g) => mul(g, sign(x)));
 /** -1, 0 or 1; its gradient is 0. */
@@ -225,9 +287,19 @@ export const tanh = unary('tanh', 'Tanh', Math.tanh, (_x, g, y) => mul(g, sub(1,
 /** The error function. */
 export const erf = unary('erf', 'Erf', undefined, (x, g) => mul(g, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))));
 /** `1 / (1 + e ** -x)`. */
-export const sigmoid = unary('sigmoid', 'Sigmoid', (x) => 1 / (1 + Math.exp(-x)), (_x, g, y) => mul(g, mul(y, sub(1, y))));
+export const sigmoid = unary(
+  'sigmoid',
+  'Sigmoid',
+  (x) => 1 / (1 + Math.exp(-x)),
+  (_x, g, y) => mul(g, mul(y, sub(1, y))),
+);
 /** `max(x, 0)`. */
-export const relu = unary('relu', 'Relu', (x) => Math.max(x, 0), (x, g) => mul(g, cast(greater(x, 0), g.dtype)));
+export const relu = unary(
+  'relu',
+  'Relu',
+  (x) => Math.max(x, 0),
+  (x, g) => mul(g, cast(greater(x, 0), g.dtype)),
+);
 /** not x, of a bool tensor. */
 export const logicalNot = unary('logicalNot', 'Not', (x) => Number(x === 0));
 
@@ -249,12 +321,15 @@ export function silu(x: Tensor): Tensor {
 const castOperation: Operation = {
   name: 'cast',
   gradient: ({ inputs }, [g]) => [g && isFloat(only(inputs).dtype) ? cast(g, only(inputs).dtype) : undefined],
-  lower: ({ inputs, outputs }, emitter) => emitter.emit('Cast', inputs.map(emitter.name), { to: { dtype: only(outputs).dtype } }),
+  lower: ({ inputs, outputs }, emitter) =>
+    emitter.emit('Cast', inputs.map(emitter.name), { to: { dtype: only(outputs).dtype } }),
   fold: ([x], _, [out]) => {
     if (x === undefined || out === undefined || x.dtype === 'float16' || out.dtype === 'float16') return undefined;
     const data = allocate(out.dtype, x.data.length);
     const toBool = out.dtype === 'bool';
-    for (let i = 0; i < data.length; i++) put(data, i, toBool ? Number(Number(x.data[i]) !== 0) : Number(x.data[i]));
+    for (let i = 0; i < data.length; i++) {
+      if (!put(data, i, toBool ? Number(Number(x.data[i]) !== 0) : Number(x.data[i]))) return undefined;
+    }
     return { dtype: out.dtype, shape: x.shape, data };
   },
 };

@@ -17,7 +17,7 @@ import {
   type Tensor,
 } from '../graph.js';
 import { type NDArray, zeros } from '../ndarray.js';
-import { broadcastShapes, broadcastTo, sum, unbroadcast } from './broadcast.js';
+import { broadcastTo, sum, unbroadcast } from './broadcast.js';
 import { add, div, erf, exp, log, maximum, mul, neg, only, sigmoid, sqrt, sub } from './elementwise.js';
 import { gatherElements, scatterElementsAdd } from './gather.js';
 import { matmul } from './matmul.js';
@@ -264,6 +264,12 @@ const attentionOperation: Operation = {
   },
 };
 
+/** True when broadcasting repeats a shape to another. */
+function repeatsTo(shape: Shape, target: Shape): boolean {
+  const extra = target.length - shape.length;
+  return extra >= 0 && shape.every((size, axis) => size === 1 || size === target[axis + extra]);
+}
+
 /**
  * `softmax(scale * query @ key^T + bias) @ value` (Vaswani et al., arXiv 1706.03762, equation 1).
  * `query` `[batch, heads, time, head]`, `key` and `value` `[batch, heads, sources, head]` (batch and heads may be 1 and are
@@ -278,10 +284,9 @@ export function attention(query: Tensor, key: Tensor, value: Tensor, bias?: Tens
   if (query.shape.length !== 4 || key.shape.length !== 4 || value.shape.length !== 4) throw refuse();
   if (typeof head !== 'number' || key.shape[3] !== head || value.shape[2] !== key.shape[2]) throw refuse();
   const [batch, kvBatch, time = 1] = [query.shape.slice(0, 2), key.shape.slice(0, 2), query.shape[2]];
-  if (!sameShape(broadcastShapes(batch, kvBatch, 'attention'), batch) || !sameShape(kvBatch, value.shape.slice(0, 2)))
-    throw refuse();
+  if (!repeatsTo(kvBatch, batch) || !sameShape(kvBatch, value.shape.slice(0, 2))) throw refuse();
   const scores = [...batch, time, key.shape[2] ?? 0];
-  if (bias !== undefined && !sameShape(broadcastShapes(scores, bias.shape, 'the bias of attention'), scores)) {
+  if (bias !== undefined && !repeatsTo(bias.shape, scores)) {
     throw shapeError(`attention cannot add a bias of ${shapeText(bias.shape)} to scores ${shapeText(scores)}.`);
   }
   const factor = scale ?? 1 / Math.sqrt(head);
