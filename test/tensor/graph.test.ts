@@ -16,6 +16,7 @@ import {
   gather,
   grad,
   gradients,
+  greater,
   layerNorm,
   matmul,
   max,
@@ -37,6 +38,8 @@ import {
   tanh,
   transpose,
   valueAndGrad,
+  where,
+  zeros,
 } from 'tessera-kit/tensor';
 import { describe, expect, test } from 'vitest';
 
@@ -223,6 +226,25 @@ describe('constant folding', () => {
     expect(nodesOf((x) => mul(x, cast(constant(array([1], [1], 'int64')), 'float32')))).toEqual(['Mul']);
   });
 
+  test('moves, joins and chooses among constants', async () => {
+    const x = constant(array([1, 2, 3, 4, 5, 6], [2, 3]));
+    const parts = () => [
+      transpose(x),
+      transpose(reshape(x, [1, 2, 3]), [2, 0, 1]),
+      concat([x, mul(x, 10)], 0),
+      concat([x, slice(x, 1, 1)], 1),
+      where(greater(x, 3), x, constant(array([0, -1, -2]))),
+    ];
+    expect(nodesOf((y) => [y, parts()])).toEqual(new Array(6).fill('Identity'));
+    expect((await evaluate(parts)).map(numbers)).toEqual([
+      [1, 4, 2, 5, 3, 6],
+      [1, 4, 2, 5, 3, 6],
+      [1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60],
+      [1, 2, 3, 2, 3, 4, 5, 6, 5, 6],
+      [0, -1, -2, 4, 5, 6],
+    ]);
+  });
+
   test('removes additions of 0 and multiplications by 1', () => {
     expect(nodesOf((x) => mul(add(sub(pow(mul(1, add(0, x)), 1), 0), 0), 1))).toEqual(['Identity']);
   });
@@ -278,6 +300,15 @@ describe('sharing and dead code', () => {
       [1, 2],
       [1, 3],
     ]);
+  });
+
+  test('a long list of rows is scattered, a short one into a small table multiplied', () => {
+    const types = (count: number) => {
+      const ids = constant(zeros([count], 'int32'));
+      return nodesOf((x) => gradients(sum(mul(gather(concat(new Array(200).fill(x), 0), ids), 3)), x));
+    };
+    expect(types(20_000)).toContain('Gemm');
+    expect(types(40_000)).toContain('ScatterElements');
   });
 
   test('gradients that nothing uses add no node', () => {

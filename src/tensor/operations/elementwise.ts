@@ -1,17 +1,8 @@
 /** Arithmetic, comparison, logic and functions of one variable; all broadcast as NumPy does. */
 
-import {
-  type Attributes,
-  applyOne,
-  constant,
-  isStatic,
-  type Operation,
-  type Spec,
-  scalarValue,
-  shapeError,
-  type Tensor,
-} from '../graph.js';
-import { type ArrayOf, allocate, type DType, type NDArray, sizeOf } from '../ndarray.js';
+import { foldEach } from '../fold.js';
+import { type Attributes, applyOne, constant, type Operation, scalarValue, shapeError, type Tensor } from '../graph.js';
+import type { DType } from '../ndarray.js';
 import { broadcastShapes, unbroadcast } from './broadcast.js';
 
 /** A tensor, or a number that takes the other operand's dtype. */
@@ -46,52 +37,6 @@ export function only(inputs: readonly Tensor[]): Tensor {
   return x;
 }
 
-/** Writes results of `f` over broadcast operands. */
-function foldBinary(f: (a: number, b: number) => number) {
-  return ([a, b]: readonly NDArray[], _: Attributes, [out]: readonly Spec[]): NDArray | undefined => {
-    if (a === undefined || b === undefined || out === undefined || !isStatic(out.shape)) return undefined;
-    if (a.dtype === 'float16' || out.dtype === 'float16') return undefined;
-    const size = sizeOf(out.shape);
-    const data = allocate(out.dtype, size);
-    const left = strides(a.shape, out.shape);
-    const right = strides(b.shape, out.shape);
-    for (let i = 0; i < size; i++) {
-      let rest = i;
-      let p = 0;
-      let q = 0;
-      for (let axis = out.shape.length - 1; axis >= 0; axis--) {
-        const dimension = out.shape[axis] ?? 1;
-        const position = rest % dimension;
-        rest = (rest - position) / dimension;
-        p += position * (left[axis] ?? 0);
-        q += position * (right[axis] ?? 0);
-      }
-      if (!put(data, i, f(Number(a.data[p]), Number(b.data[q])))) return undefined;
-    }
-    return { dtype: out.dtype, shape: out.shape, data };
-  };
-}
-
-function strides(shape: readonly number[], target: readonly number[]): number[] {
-  const result: number[] = new Array<number>(target.length).fill(0);
-  let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const size = shape[axis] ?? 1;
-    result[target.length - shape.length + axis] = size === 1 ? 0 : stride;
-    stride *= size;
-  }
-  return result;
-}
-
-/** False for whole numbers that are not exact, such as a division by zero: those are left to the runtime. */
-function put(data: ArrayOf, index: number, value: number): boolean {
-  const isReal = data instanceof Float32Array || data instanceof Float64Array;
-  if (!isReal && !Number.isSafeInteger(Math.trunc(value))) return false;
-  if (data instanceof BigInt64Array) data[index] = BigInt(Math.trunc(value));
-  else data[index] = value;
-  return true;
-}
-
 type BinaryGradient = (a: Tensor, b: Tensor, g: Tensor, y: Tensor) => readonly [Tensor | undefined, Tensor | undefined];
 
 function binary(name: string, onnx: string, f: (a: number, b: number) => number, gradient?: BinaryGradient): Operation {
@@ -104,7 +49,7 @@ function binary(name: string, onnx: string, f: (a: number, b: number) => number,
       return [ga && unbroadcast(ga, a.shape), gb && unbroadcast(gb, b.shape)];
     },
     lower: ({ inputs }, emitter) => emitter.emit(onnx, inputs.map(emitter.name)),
-    fold: foldBinary(f),
+    fold: foldEach(f),
   };
 }
 
@@ -242,12 +187,7 @@ function unary(
     name,
     gradient: ({ inputs, outputs }, [g]) => [g === undefined ? undefined : gradient?.(only(inputs), g, only(outputs))],
     lower: ({ inputs }, emitter) => emitter.emit(onnx, inputs.map(emitter.name), attributes),
-    fold: ([x]) => {
-      if (x === undefined || x.dtype === 'float16' || f === undefined) return undefined;
-      const data = allocate(x.dtype, x.data.length);
-      for (let i = 0; i < data.length; i++) if (!put(data, i, f(Number(x.data[i])))) return undefined;
-      return { dtype: x.dtype, shape: x.shape, data };
-    },
+    fold: f && foldEach(f),
   };
   return (x: Tensor): Tensor => applyOne(operation, [x], {}, x);
 }
@@ -323,15 +263,8 @@ const castOperation: Operation = {
   gradient: ({ inputs }, [g]) => [g && isFloat(only(inputs).dtype) ? cast(g, only(inputs).dtype) : undefined],
   lower: ({ inputs, outputs }, emitter) =>
     emitter.emit('Cast', inputs.map(emitter.name), { to: { dtype: only(outputs).dtype } }),
-  fold: ([x], _, [out]) => {
-    if (x === undefined || out === undefined || x.dtype === 'float16' || out.dtype === 'float16') return undefined;
-    const data = allocate(out.dtype, x.data.length);
-    const toBool = out.dtype === 'bool';
-    for (let i = 0; i < data.length; i++) {
-      if (!put(data, i, toBool ? Number(Number(x.data[i]) !== 0) : Number(x.data[i]))) return undefined;
-    }
-    return { dtype: out.dtype, shape: x.shape, data };
-  },
+  fold: (inputs, attributes, outputs) =>
+    foldEach(outputs[0]?.dtype === 'bool' ? (x) => Number(x !== 0) : (x) => x)(inputs, attributes, outputs),
 };
 
 /** `x` as another dtype; gradients flow between floating dtypes only. */
@@ -348,6 +281,7 @@ const whereOperation: Operation = {
     return [undefined, unbroadcast(mul(g, chosen), a.shape), unbroadcast(mul(g, sub(1, chosen)), b.shape)];
   },
   lower: ({ inputs }, emitter) => emitter.emit('Where', inputs.map(emitter.name)),
+  fold: foldEach((condition, a, b) => (condition !== 0 ? a : b)),
 };
 
 /** `a` where the bool `condition` holds, else `b`; all three broadcast. */

@@ -118,6 +118,8 @@ export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, 
 
 /** Up to here a product with a one-hot matrix, on all threads, beats a scatter on one. */
 const ONE_HOT_LIMIT = 1024;
+/** And up to this many elements of that matrix (64 MB). */
+const ONE_HOT_ELEMENTS = 2 ** 24;
 
 /** `x + onehot(indices)^T @ updates`, for tables of few rows. */
 function addByProduct(
@@ -157,7 +159,8 @@ const scatterRowsOperation: Operation = {
       classes <= ONE_HOT_LIMIT &&
       x.shape.length === 2 &&
       x.dtype === 'float32' &&
-      isStatic(indices.shape)
+      isStatic(indices.shape) &&
+      classes * elements(indices.shape) <= ONE_HOT_ELEMENTS
     ) {
       return addByProduct(emitter, x, indices, updates, classes);
     }

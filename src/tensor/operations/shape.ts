@@ -1,5 +1,6 @@
 /** Reshaping, transposing, joining and cutting: operations that move values and compute none. */
 
+import { foldConcat, foldTranspose } from '../fold.js';
 import {
   apply,
   applyOne,
@@ -8,8 +9,8 @@ import {
   isStatic,
   normalizeAxis,
   type Operation,
-  sameShape,
   type Shape,
+  sameShape,
   shapeError,
   shapeText,
   type Tensor,
@@ -27,7 +28,8 @@ const reshapeOperation: Operation = {
   gradient: ({ inputs }, [g]) => [g && reshape(g, one(inputs).shape)],
   lower: ({ inputs, outputs }, emitter) =>
     emitter.emit('Reshape', [emitter.name(one(inputs)), emitter.shape(one(outputs).shape, one(inputs))]),
-  fold: ([x], _, [out]) => (x !== undefined && out !== undefined && isStatic(out.shape) ? { ...x, shape: out.shape } : undefined),
+  fold: ([x], _, [out]) =>
+    x !== undefined && out !== undefined && isStatic(out.shape) ? { ...x, shape: out.shape } : undefined,
 };
 
 /** `x` with the same elements in another shape; one size may be -1. Named sizes must stand for themselves or fill the -1. */
@@ -48,7 +50,10 @@ function factors(dimension: Dimension): readonly Dimension[] {
 /** Known part (a number) and named factors of an element count. */
 function measure(shape: Shape): readonly [number, readonly string[]] {
   const all = shape.flatMap(factors);
-  return [sizeOf(all.filter((factor) => typeof factor === 'number')), all.filter((factor) => typeof factor === 'string').sort()];
+  return [
+    sizeOf(all.filter((factor) => typeof factor === 'number')),
+    all.filter((factor) => typeof factor === 'string').sort(),
+  ];
 }
 
 function inferShape(from: Shape, to: Shape): Shape {
@@ -75,8 +80,12 @@ function inferShape(from: Shape, to: Shape): Shape {
 /** `x` without the axes of size 1 named by `axes`. */
 export function squeeze(x: Tensor, axes: readonly number[]): Tensor {
   const drop = new Set(axes.map((axis) => normalizeAxis(axis, x.shape.length, 'squeeze')));
-  for (const axis of drop) if (x.shape[axis] !== 1) throw shapeError(`squeeze cannot drop axis ${axis} of ${shapeText(x.shape)}.`);
-  return reshape(x, x.shape.filter((_, axis) => !drop.has(axis)));
+  for (const axis of drop)
+    if (x.shape[axis] !== 1) throw shapeError(`squeeze cannot drop axis ${axis} of ${shapeText(x.shape)}.`);
+  return reshape(
+    x,
+    x.shape.filter((_, axis) => !drop.has(axis)),
+  );
 }
 
 /** `x` with a new axis of size 1 at `axis` of the result. */
@@ -88,7 +97,10 @@ export function expandDims(x: Tensor, axis: number): Tensor {
 const transposeOperation: Operation = {
   name: 'transpose',
   gradient: ({ attributes }, [g]) => [g && transpose(g, invert(permutation(attributes.axes)))],
-  lower: ({ inputs, attributes }, emitter) => emitter.emit('Transpose', inputs.map(emitter.name), { perm: permutation(attributes.axes) }),
+  lower: ({ inputs, attributes }, emitter) =>
+    emitter.emit('Transpose', inputs.map(emitter.name), { perm: permutation(attributes.axes) }),
+  fold: ([x], attributes, [out]) =>
+    x && out && isStatic(out.shape) ? foldTranspose(x, permutation(attributes.axes), out.shape) : undefined,
 };
 
 function permutation(axes: unknown): readonly number[] {
@@ -103,7 +115,10 @@ function invert(axes: readonly number[]): number[] {
 }
 
 /** `x` with its axes in another order (default: reversed). `axes[i]` names the axis of `x` that becomes axis i. */
-export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis)): Tensor {
+export function transpose(
+  x: Tensor,
+  axes: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
+): Tensor {
   const order = axes.map((axis) => normalizeAxis(axis, x.shape.length, 'transpose'));
   if (order.length !== x.shape.length || new Set(order).size !== order.length) {
     throw shapeError(`transpose: [${axes.join(', ')}] is no order of the axes of ${shapeText(x.shape)}.`);
@@ -111,7 +126,10 @@ export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, a
   if (order.every((axis, index) => axis === index)) return x;
   if (x.node.operation === transposeOperation) {
     const inner = permutation(x.node.attributes.axes);
-    return transpose(one(x.node.inputs), order.map((axis) => inner[axis] ?? 0));
+    return transpose(
+      one(x.node.inputs),
+      order.map((axis) => inner[axis] ?? 0),
+    );
   }
   const shape = order.map((axis) => x.shape[axis] ?? 1);
   const moved = order.filter((axis) => x.shape[axis] !== 1);
@@ -131,7 +149,9 @@ const concatOperation: Operation = {
       return slice(g, axis, start - size, start);
     });
   },
-  lower: ({ inputs, attributes }, emitter) => emitter.emit('Concat', inputs.map(emitter.name), { axis: attributes.axis }),
+  lower: ({ inputs, attributes }, emitter) =>
+    emitter.emit('Concat', inputs.map(emitter.name), { axis: attributes.axis }),
+  fold: (parts, attributes, [out]) => out && foldConcat(parts, Number(attributes.axis), out),
 };
 
 function staticSize(dimension: Dimension | undefined, what: string): number {
@@ -146,8 +166,14 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   if (tensors.length === 1) return head;
   const at = normalizeAxis(axis, head.shape.length, 'concat');
   for (const x of tensors) {
-    if (x.dtype !== head.dtype || x.shape.length !== head.shape.length || x.shape.some((d, i) => i !== at && d !== head.shape[i])) {
-      throw shapeError(`concat cannot join ${shapeText(head.shape)} of ${head.dtype} and ${shapeText(x.shape)} of ${x.dtype} along axis ${axis}.`);
+    if (
+      x.dtype !== head.dtype ||
+      x.shape.length !== head.shape.length ||
+      x.shape.some((d, i) => i !== at && d !== head.shape[i])
+    ) {
+      throw shapeError(
+        `concat cannot join ${shapeText(head.shape)} of ${head.dtype} and ${shapeText(x.shape)} of ${x.dtype} along axis ${axis}.`,
+      );
     }
   }
   const sizes: Shape = tensors.map((x) => x.shape[at] ?? 0);
@@ -165,7 +191,9 @@ const sliceOperation: Operation = {
     const size = staticSize(x.shape[axis], 'the gradient of slice');
     const fill = (length: number): Tensor[] => {
       if (length === 0) return [];
-      const shape = x.shape.map((dimension, index) => (index === axis ? length : staticSize(dimension, 'the gradient of slice')));
+      const shape = x.shape.map((dimension, index) =>
+        index === axis ? length : staticSize(dimension, 'the gradient of slice'),
+      );
       return [constant(zeros(shape, g.dtype))];
     };
     return [concat([...fill(Number(attributes.start)), g, ...fill(size - Number(attributes.end))], axis)];
@@ -173,7 +201,12 @@ const sliceOperation: Operation = {
   lower: ({ inputs, attributes }, emitter) => {
     const vector = (value: number) => emitter.constant(array([value], [1], 'int64'));
     const { start, end, axis } = attributes;
-    return emitter.emit('Slice', [emitter.name(one(inputs)), vector(Number(start)), vector(Number(end)), vector(Number(axis))]);
+    return emitter.emit('Slice', [
+      emitter.name(one(inputs)),
+      vector(Number(start)),
+      vector(Number(end)),
+      vector(Number(axis)),
+    ]);
   },
   fold: ([x], attributes, [out]) => (x && out && isStatic(out.shape) ? foldSlice(x, attributes, out.shape) : undefined),
 };
@@ -199,7 +232,8 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
   if (typeof size === 'string') return sliceNamed(x, at, size, start, end);
   const from = start < 0 ? start + size : start;
   const to = end === undefined ? size : end < 0 ? end + size : end;
-  if (from < 0 || to > size || from > to) throw shapeError(`slice: ${start} to ${String(end)} is not inside axis ${axis} of ${shapeText(x.shape)}.`);
+  if (from < 0 || to > size || from > to)
+    throw shapeError(`slice: ${start} to ${String(end)} is not inside axis ${axis} of ${shapeText(x.shape)}.`);
   if (from === 0 && to === size) return x;
   const shape = x.shape.map((dimension, index) => (index === at ? to - from : dimension));
   return applyOne(sliceOperation, [x], { axis: at, start: from, end: to }, { dtype: x.dtype, shape });
@@ -209,7 +243,8 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
 function sliceNamed(x: Tensor, axis: number, size: string, start: number, end: number | undefined): Tensor {
   const to = end ?? Number.MAX_SAFE_INTEGER;
   const length = start < 0 && end === undefined ? -start : start < 0 && to < 0 ? to - start : undefined;
-  if (length === undefined) throw shapeError(`slice: ${start} to ${String(end)} of the named size "${size}" has no known length.`);
+  if (length === undefined)
+    throw shapeError(`slice: ${start} to ${String(end)} of the named size "${size}" has no known length.`);
   const shape = x.shape.map((dimension, index) => (index === axis ? length : dimension));
   return applyOne(sliceOperation, [x], { axis, start, end: to }, { dtype: x.dtype, shape });
 }
@@ -218,7 +253,8 @@ function sliceNamed(x: Tensor, axis: number, size: string, start: number, end: n
 export function split(x: Tensor, parts: number, axis: number): Tensor[] {
   const at = normalizeAxis(axis, x.shape.length, 'split');
   const size = staticSize(x.shape[at], 'split');
-  if (size % parts !== 0) throw shapeError(`split cannot cut axis ${axis} of ${shapeText(x.shape)} into ${parts} equal parts.`);
+  if (size % parts !== 0)
+    throw shapeError(`split cannot cut axis ${axis} of ${shapeText(x.shape)} into ${parts} equal parts.`);
   const length = size / parts;
   return Array.from({ length: parts }, (_, part) => slice(x, at, part * length, (part + 1) * length));
 }
@@ -231,14 +267,21 @@ const splitOperation: Operation = {
     const parts = gradients.map((g, index) => {
       if (g !== undefined) return g;
       const sizes: readonly Dimension[] = Array.isArray(attributes.sizes) ? attributes.sizes : [];
-      const shape = x.shape.map((dimension, at) => staticSize(at === axis ? sizes[index] : dimension, 'the gradient of splitSizes'));
+      const shape = x.shape.map((dimension, at) =>
+        staticSize(at === axis ? sizes[index] : dimension, 'the gradient of splitSizes'),
+      );
       return constant(zeros(shape, x.dtype));
     });
     return [concat(parts, axis)];
   },
   lower: ({ inputs, attributes, outputs }, emitter) => {
     const sizes: readonly Dimension[] = Array.isArray(attributes.sizes) ? attributes.sizes : [];
-    return emitter.emit('Split', [emitter.name(one(inputs)), emitter.shape(sizes)], { axis: attributes.axis }, outputs.length);
+    return emitter.emit(
+      'Split',
+      [emitter.name(one(inputs)), emitter.shape(sizes)],
+      { axis: attributes.axis },
+      outputs.length,
+    );
   },
 };
 
@@ -246,7 +289,11 @@ const splitOperation: Operation = {
 export function splitSizes(x: Tensor, sizes: readonly Dimension[], axis: number): readonly Tensor[] {
   const at = normalizeAxis(axis, x.shape.length, 'splitSizes');
   const total = isStatic(sizes) ? sizes.reduce((all, size) => all + size, 0) : sizes.join(' + ');
-  if (total !== x.shape[at]) throw shapeError(`splitSizes cannot cut axis ${axis} of ${shapeText(x.shape)} into ${shapeText(sizes)}.`);
-  const specs = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.map((dimension, index) => (index === at ? size : dimension)) }));
+  if (total !== x.shape[at])
+    throw shapeError(`splitSizes cannot cut axis ${axis} of ${shapeText(x.shape)} into ${shapeText(sizes)}.`);
+  const specs = sizes.map((size) => ({
+    dtype: x.dtype,
+    shape: x.shape.map((dimension, index) => (index === at ? size : dimension)),
+  }));
   return apply(splitOperation, [x], { axis: at, sizes }, specs);
 }
