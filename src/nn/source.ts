@@ -5,13 +5,13 @@
 
 import { isJsonObject, type Json } from '../formats/index.js';
 import {
-  type Arrays,
   arrayLeaves,
   bytesOf,
   isNDArray,
   mapTree,
   type NDArray,
   random,
+  type Tensors,
   TesseraError,
   viewAs,
 } from '../tensor/index.js';
@@ -34,7 +34,7 @@ export interface ArraySourceOptions {
  *
  * @throws bad-input when the leaves differ in rows, or have fewer than a batch.
  */
-export function arraySource<B>(arrays: Arrays<B>, options: ArraySourceOptions): BatchSource<B> {
+export function arraySource<A>(arrays: A, options: ArraySourceOptions): BatchSource<Tensors<A>> {
   const { batch, shuffle = true, seed = 0, epochs = Number.POSITIVE_INFINITY } = options;
   checkCount('batch', batch);
   const leaves = arrayLeaves(arrays);
@@ -79,15 +79,16 @@ export function arraySource<B>(arrays: Arrays<B>, options: ArraySourceOptions): 
 }
 
 /** Batches from a function of their number, from 0: synthetic tasks. The function returns undefined at the end. */
-export function functionSource<B>(
-  make: (index: number) => Arrays<B> | undefined | Promise<Arrays<B> | undefined>,
-): BatchSource<B> {
+export function functionSource<A>(
+  make: (index: number) => A | undefined | Promise<A | undefined>,
+): BatchSource<Tensors<A>> {
   let index = 0;
   return {
     next: async () => {
       const batch = await make(index);
-      if (batch !== undefined) index++;
-      return batch;
+      if (batch === undefined) return undefined;
+      index++;
+      return mapTree(batch, isNDArray, (leaf) => leaf);
     },
     cursor: () => ({ index }),
     seek: async (cursor) => {

@@ -204,7 +204,8 @@ export async function openTrainer<P, B, O, Q>(
       (from, given, call) => {
         const sums = from.sums;
         if (sums === undefined) throw new Error('sums are part of the state');
-        const { state: next, out } = updated(from, sums, { target: sums.total, count: sums.count }, given, call);
+        const summed = { model: sums.model, own: sums.own };
+        const { state: next, out } = updated(from, summed, { target: sums.total, count: sums.count }, given, call);
         const cleared = mapTensors(sums, (leaf) => broadcastTo(constant(0, leaf.dtype), leaf.shape));
         return { state: { ...next, sums: cleared }, out } as Traced<State<P, Q>, Measured>;
       },

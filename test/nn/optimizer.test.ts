@@ -80,15 +80,11 @@ async function run(
 }
 
 const draws = random(3);
-const start = { table: draws.child('table').normal([3, 4]), bias: draws.child('bias').normal([4]) } as Arrays<Weights>;
-const gradients = Array.from(
-  { length: 12 },
-  (_, i) =>
-    ({
-      table: draws.child('g').at(i).normal([3, 4], 0.1),
-      bias: draws.child('b').at(i).normal([4], 3),
-    }) as Arrays<Weights>,
-);
+const start = { table: draws.child('table').normal([3, 4]), bias: draws.child('bias').normal([4]) };
+const gradients = Array.from({ length: 12 }, (_, i) => ({
+  table: draws.child('g').at(i).normal([3, 4], 0.1),
+  bias: draws.child('b').at(i).normal([4], 3),
+}));
 const numbers = (value: NDArray): number[] => Array.from(value.data, Number);
 const largest = (a: readonly number[], b: readonly number[]): number =>
   Math.max(...a.map((x, i) => Math.abs(x - (b[i] ?? 0))));

@@ -18,13 +18,13 @@ type Rows = { readonly x: Tensor; readonly id: Tensor };
 const rows = {
   x: array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], [7, 2]),
   id: array([0, 1, 2, 3, 4, 5, 6], [7], 'int64'),
-} as Arrays<Rows>;
+};
 const ids = (batches: readonly Arrays<Rows>[]): number[] =>
   batches.flatMap((batch) => Array.from(batch.id.data, Number));
 
 describe('arraySource', () => {
   it('gives rows of all arrays together', async () => {
-    const [batch] = await take(arraySource<Rows>(rows, { batch: 3, seed: 5 }), 1);
+    const [batch] = await take(arraySource(rows, { batch: 3, seed: 5 }), 1);
     expect(batch?.x.shape).toEqual([3, 2]);
     expect(Array.from(batch?.x.data ?? [], Number)).toEqual(
       ids(batch === undefined ? [] : [batch]).flatMap((id) => [2 * id, 2 * id + 1]),
@@ -32,7 +32,7 @@ describe('arraySource', () => {
   });
 
   it('gives every row at most once an epoch, in another order each time, and ends', async () => {
-    const batches = await take(arraySource<Rows>(rows, { batch: 2, seed: 1, epochs: 3 }), 100);
+    const batches = await take(arraySource(rows, { batch: 2, seed: 1, epochs: 3 }), 100);
     expect(batches).toHaveLength(9);
     const orders = [0, 3, 6].map((start) => ids(batches.slice(start, start + 3)));
     for (const order of orders) expect(new Set(order).size).toBe(6);
@@ -40,33 +40,31 @@ describe('arraySource', () => {
   });
 
   it('keeps the order without shuffling', async () => {
-    expect(ids(await take(arraySource<Rows>(rows, { batch: 3, shuffle: false }), 3))).toEqual([
-      0, 1, 2, 3, 4, 5, 0, 1, 2,
-    ]);
+    expect(ids(await take(arraySource(rows, { batch: 3, shuffle: false }), 3))).toEqual([0, 1, 2, 3, 4, 5, 0, 1, 2]);
   });
 
   it('goes on from any cursor', async () => {
-    const whole = ids(await take(arraySource<Rows>(rows, { batch: 2, seed: 9 }), 12));
+    const whole = ids(await take(arraySource(rows, { batch: 2, seed: 9 }), 12));
     for (let cut = 0; cut < 12; cut++) {
-      const first = arraySource<Rows>(rows, { batch: 2, seed: 9 });
+      const first = arraySource(rows, { batch: 2, seed: 9 });
       await take(first, cut);
-      const second = arraySource<Rows>(rows, { batch: 2, seed: 9 });
+      const second = arraySource(rows, { batch: 2, seed: 9 });
       await second.seek(JSON.parse(JSON.stringify(first.cursor())));
       expect(ids(await take(second, 12 - cut))).toEqual(whole.slice(2 * cut));
     }
   });
 
   it('refuses too few rows, unequal arrays and foreign cursors', async () => {
-    expect(() => arraySource<Rows>(rows, { batch: 8 })).toThrow('7 rows, fewer than one batch of 8');
+    expect(() => arraySource(rows, { batch: 8 })).toThrow('7 rows, fewer than one batch of 8');
     expect(() => arraySource({ x: array([1, 2]), y: array([1]) }, { batch: 1 })).toThrow('"y" has 1 rows');
-    expect(() => arraySource<Rows>(rows, { batch: 0.5 })).toThrow('batch must be a whole number');
-    await expect(arraySource<Rows>(rows, { batch: 2 }).seek({ epoch: 'x' })).rejects.toThrow('not one of this data');
+    expect(() => arraySource(rows, { batch: 0.5 })).toThrow('batch must be a whole number');
+    await expect(arraySource(rows, { batch: 2 }).seek({ epoch: 'x' })).rejects.toThrow('not one of this data');
   });
 });
 
 describe('functionSource', () => {
   it('counts, seeks and ends', async () => {
-    const source = functionSource<{ n: Tensor }>((index) => (index < 4 ? { n: array([index]) } : undefined));
+    const source = functionSource((index) => (index < 4 ? { n: array([index]) } : undefined));
     await source.seek({ index: 2 });
     expect((await take(source, 9)).map((batch) => batch.n.data[0])).toEqual([2, 3]);
     expect(source.cursor()).toEqual({ index: 4 });
