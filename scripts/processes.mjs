@@ -25,6 +25,21 @@ export function run(command, args, options = {}) {
 }
 
 /**
+ * As `runProgram`, but what the program says is shown only when it fails.
+ * @param {string} packageName
+ * @param {readonly string[]} args
+ * @param {string} [program]
+ */
+export function runQuietly(packageName, args, program) {
+  const command = [programOf(packageName, program), ...args];
+  const result = spawnSync(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  if (result.status === 0) return 0;
+  process.stdout.write(result.stdout);
+  process.stderr.write(result.stderr);
+  return result.status ?? 1;
+}
+
+/**
  * The npm that started this process, or the one on the path: a command and its first arguments.
  * @returns {{ command: string, args: string[], options: { shell?: boolean } }}
  */

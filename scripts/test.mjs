@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensure } from './ensure.mjs';
-import { npm, root, run, runProgram } from './processes.mjs';
+import { npm, root, run, runProgram, runQuietly } from './processes.mjs';
 
 const temporary = mkdtempSync(join(tmpdir(), 'tessera-test-'));
 process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
@@ -16,7 +16,13 @@ const args = process.argv.slice(2);
 
 /** @type {readonly (readonly [name: string, work: () => number])[]} */
 const checks = [
-  ['lint', () => runProgram('@biomejs/biome', ['ci', '--colors=off'], { program: 'biome' })],
+  [
+    'lint',
+    () =>
+      runProgram('@biomejs/biome', ['ci', '--colors=off', '--diagnostic-level=warn', '--error-on-warnings'], {
+        program: 'biome',
+      }),
+  ],
   ['types', () => runProgram('typescript', ['-p', 'tsconfig.test.json'], { program: 'tsc' })],
   [
     'layers',
@@ -57,15 +63,10 @@ function checkPackage() {
   const code = run(command, packing, { ...options, stdio: ['ignore', 'ignore', 'inherit'] });
   if (code !== 0) return code;
   const tarball = readdirSync(temporary).find((file) => file.endsWith('.tgz')) ?? '';
+  const file = join(temporary, tarball);
   return (
-    runProgram('publint', ['run', join(temporary, tarball), '--strict']) ||
-    runProgram(
-      '@arethetypeswrong/cli',
-      [join(temporary, tarball), '--profile', 'esm-only', '--no-color', '--no-emoji'],
-      {
-        program: 'attw',
-      },
-    )
+    runQuietly('publint', ['run', file, '--strict']) ||
+    runQuietly('@arethetypeswrong/cli', [file, '--profile', 'esm-only', '--no-color', '--no-emoji'], 'attw')
   );
 }
 
