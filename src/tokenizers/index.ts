@@ -12,3 +12,4 @@ export type {
   Tokenizer,
   Vocabulary,
 } from './tokenizer.js';
+export { type TrainBpeOptions, type TrainedBpe, type TrainProgress, trainBpe } from './train.js';

@@ -3,9 +3,11 @@
  * adjacent pairs the one of lowest rank is merged first, the leftmost of equals, until none is left.
  *
  * Ranks sit in a table with open addressing over (left, right). Words of up to 48 bytes are merged in place by a plain
- * scan for the minimum; longer ones through a linked list and a heap of (rank, position), in n log n, so that a word of
- * a megabyte takes well under a second. Nothing is allocated for a short word, and only typed arrays for a long one.
+ * scan for the minimum; longer ones through a linked list of symbols and a list of positions for each rank, in n log n,
+ * so that a word of a megabyte takes well under a second. Nothing is allocated for a short word, and only typed arrays for a long one.
  */
+
+import { hashPair } from './pair-index.js';
 
 /** Merges by rank, ready for look-up. */
 export interface MergeTable {
@@ -29,8 +31,8 @@ export interface SymbolTable {
 }
 
 const SHORT = 48;
-/** Keys of the heap are rank * POSITIONS + position, exact in a double. */
-const POSITIONS = 2 ** 31;
+/** More than any rank. */
+const NO_RANK = 0x7fffffff;
 
 /** Makes the table from [left, right, result] triples in the order of their rank; a pair given twice has its last rank. */
 export function mergeTable(triples: Int32Array): MergeTable {
@@ -55,7 +57,9 @@ export function mergeTable(triples: Int32Array): MergeTable {
 }
 
 /** The function that merges words by a table. */
-export function wordMerger({ slots, mask }: MergeTable, { byteIds, unknown, fuseUnknown }: SymbolTable): WordMerger {
+export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMerger {
+  const { count, slots, mask } = table;
+  const { byteIds, unknown, fuseUnknown } = symbolTable;
   const isComplete = byteIds.every((id) => id >= 0);
   const symbols = new Int32Array(SHORT);
   const found = new Int32Array(SHORT);
@@ -72,29 +76,29 @@ export function wordMerger({ slots, mask }: MergeTable, { byteIds, unknown, fuse
 
   /** Writes the word's first symbols and returns how many there are. */
   const fill = (bytes: Uint8Array, from: number, to: number, target: Int32Array): number => {
-    let count = 0;
+    let length = 0;
     if (isComplete) {
-      for (let at = from; at < to; at++) target[count++] = byteIds[bytes[at] as number] as number;
-      return count;
+      for (let at = from; at < to; at++) target[length++] = byteIds[bytes[at] as number] as number;
+      return length;
     }
     let isUnknown = false;
     for (let at = from; at < to; at++) {
       const id = byteIds[bytes[at] as number] as number;
-      if (id >= 0) target[count++] = id;
-      else if (unknown >= 0 && !(fuseUnknown && isUnknown)) target[count++] = unknown;
+      if (id >= 0) target[length++] = id;
+      else if (unknown >= 0 && !(fuseUnknown && isUnknown)) target[length++] = unknown;
       isUnknown = id < 0;
     }
-    return count;
+    return length;
   };
 
   const mergeShort: WordMerger = (bytes, from, to, out, at) => {
-    let count = fill(bytes, from, to, symbols);
-    for (let i = 0; i + 1 < count; i++) found[i] = find(symbols[i] as number, symbols[i + 1] as number);
-    while (count > 1) {
+    let length = fill(bytes, from, to, symbols);
+    for (let i = 0; i + 1 < length; i++) found[i] = find(symbols[i] as number, symbols[i + 1] as number);
+    while (length > 1) {
       let best = -1;
       let place = -1;
       let rank = 0x7fffffff;
-      for (let i = 0; i + 1 < count; i++) {
+      for (let i = 0; i + 1 < length; i++) {
         const each = found[i] as number;
         if (each >= 0 && (slots[each + 2] as number) < rank) {
           rank = slots[each + 2] as number;
@@ -104,64 +108,95 @@ export function wordMerger({ slots, mask }: MergeTable, { byteIds, unknown, fuse
       }
       if (best < 0) break;
       symbols[best] = slots[place + 3] as number;
-      count--;
-      for (let i = best + 1; i < count; i++) {
+      length--;
+      for (let i = best + 1; i < length; i++) {
         symbols[i] = symbols[i + 1] as number;
         found[i] = found[i + 1] as number;
       }
       if (best > 0) found[best - 1] = find(symbols[best - 1] as number, symbols[best] as number);
-      if (best + 1 < count) found[best] = find(symbols[best] as number, symbols[best + 1] as number);
+      if (best + 1 < length) found[best] = find(symbols[best] as number, symbols[best + 1] as number);
     }
-    for (let i = 0; i < count; i++) out[at + i] = symbols[i] as number;
-    return count;
+    for (let i = 0; i < length; i++) out[at + i] = symbols[i] as number;
+    return length;
   };
 
+  /** The first node of each rank's list of positions, made when the first long word comes; all empty between words. */
+  let heads = new Int32Array(0);
+
   const mergeLong: WordMerger = (bytes, from, to, out, at) => {
+    if (heads.length === 0) heads = new Int32Array(count).fill(-1);
     const ids = new Int32Array(to - from);
-    const count = fill(bytes, from, to, ids);
+    const length = fill(bytes, from, to, ids);
     const next = Int32Array.from(ids, (_, i) => i + 1);
     const previous = Int32Array.from(ids, (_, i) => i - 1);
-    const places = new Int32Array(count + 1).fill(-1);
-    // Every merge pushes at most two pairs and there are fewer merges than symbols.
-    const heap = new Float64Array(count * 3 + 1);
-    let size = 0;
-    const offer = (position: number): void => {
+    /** The place in `slots` of the pair that starts at each position. */
+    const places = new Int32Array(length + 1).fill(-1);
+    // Every merge offers at most two pairs and there are fewer merges than symbols.
+    const nodePositions = new Int32Array(length * 3 + 1);
+    const nodeNext = new Int32Array(length * 3 + 1);
+    const ranks = new Int32Array(Math.min(count, length * 3) + 1);
+    let nodes = 0;
+    let queued = 0;
+    const put = (rank: number, position: number): void => {
+      const head = heads[rank] as number;
+      if (head === -1) queued = pushRank(ranks, queued, rank);
+      nodePositions[nodes] = position;
+      nodeNext[nodes] = head;
+      heads[rank] = nodes++;
+    };
+    /** Notes the pair at a position; returns its rank, or more than any rank. */
+    const offer = (position: number): number => {
       const place = find(ids[position] as number, ids[next[position] as number] as number);
       places[position] = place;
-      if (place < 0) return;
-      const key = (slots[place + 2] as number) * POSITIONS + position;
-      let hole = size++;
-      while (hole > 0) {
-        const parent = (hole - 1) >> 1;
-        const above = heap[parent] as number;
-        if (above <= key) break;
-        heap[hole] = above;
-        hole = parent;
-      }
-      heap[hole] = key;
+      if (place < 0) return NO_RANK;
+      const rank = slots[place + 2] as number;
+      put(rank, position);
+      return rank;
     };
-    for (let position = 0; position + 1 < count; position++) offer(position);
-    while (size > 0) {
-      const key = heap[0] as number;
-      size = removeTop(heap, size);
-      const rank = Math.floor(key / POSITIONS);
-      const position = key - rank * POSITIONS;
-      const place = places[position] as number;
-      // The pair at this position may have changed or gone since it was offered.
-      if (place < 0 || slots[place + 2] !== rank) continue;
-      const right = next[position] as number;
-      const after = next[right] as number;
-      ids[position] = slots[place + 3] as number;
-      places[right] = -1;
-      next[position] = after;
-      if (after < count) {
-        previous[after] = position;
-        offer(position);
-      } else places[position] = -1;
-      if (position > 0) offer(previous[position] as number);
-    }
+    for (let position = length - 2; position >= 0; position--) offer(position);
+    /** The positions noted for a rank, from left to right. */
+    const takeAll = (rank: number): Int32Array => {
+      let size = 0;
+      for (let node = heads[rank] as number; node !== -1; node = nodeNext[node] as number) size++;
+      const positions = new Int32Array(size);
+      let isSorted = true;
+      let node = heads[rank] as number;
+      for (let i = 0; i < size; i++, node = nodeNext[node] as number) {
+        positions[i] = nodePositions[node] as number;
+        if (i > 0 && (positions[i] as number) < (positions[i - 1] as number)) isSorted = false;
+      }
+      heads[rank] = -1;
+      return isSorted ? positions : positions.sort();
+    };
+    /** Merges all pairs of a rank below `limit`, and those that come of it. */
+    const mergeBelow = (limit: number): void => {
+      while (queued > 0 && (ranks[0] as number) < limit) {
+        const rank = ranks[0] as number;
+        queued = popRank(ranks, queued);
+        for (const position of takeAll(rank)) {
+          const place = places[position] as number;
+          // The pair at this position may have changed or gone since it was noted.
+          if (place < 0 || slots[place + 2] !== rank) continue;
+          const right = next[position] as number;
+          const after = next[right] as number;
+          ids[position] = slots[place + 3] as number;
+          places[right] = -1;
+          places[position] = -1;
+          next[position] = after;
+          let lowest = NO_RANK;
+          if (after < length) {
+            previous[after] = position;
+            lowest = offer(position);
+          }
+          if (position > 0) lowest = Math.min(lowest, offer(previous[position] as number));
+          // In a trained vocabulary a merge only makes way for later ones; in another, what it made way for is next.
+          if (lowest <= rank) mergeBelow(rank + 1);
+        }
+      }
+    };
+    mergeBelow(NO_RANK);
     let made = 0;
-    for (let position = 0; position < count; position = next[position] as number) {
+    for (let position = 0; position < length; position = next[position] as number) {
       out[at + made++] = ids[position] as number;
     }
     return made;
@@ -170,23 +205,32 @@ export function wordMerger({ slots, mask }: MergeTable, { byteIds, unknown, fuse
   return (bytes, from, to, out, at) => (to - from <= SHORT ? mergeShort : mergeLong)(bytes, from, to, out, at);
 }
 
-/** Takes the least key off a heap and returns the size that is left. */
-function removeTop(heap: Float64Array, size: number): number {
-  const rest = size - 1;
-  const moved = heap[rest] as number;
-  let hole = 0;
-  for (let child = 1; child < rest; child = hole * 2 + 1) {
-    if (child + 1 < rest && (heap[child + 1] as number) < (heap[child] as number)) child++;
-    const below = heap[child] as number;
-    if (below >= moved) break;
-    heap[hole] = below;
-    hole = child;
+/** Puts a rank on a heap whose least is first; returns the new size. */
+function pushRank(ranks: Int32Array, size: number, rank: number): number {
+  let hole = size;
+  while (hole > 0) {
+    const parent = (hole - 1) >> 1;
+    const above = ranks[parent] as number;
+    if (above <= rank) break;
+    ranks[hole] = above;
+    hole = parent;
   }
-  heap[hole] = moved;
-  return rest;
+  ranks[hole] = rank;
+  return size + 1;
 }
 
-function hashPair(left: number, right: number): number {
-  const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-  return (hash ^ (hash >>> 15)) >>> 0;
+/** Takes the least rank off a heap; returns the new size. */
+function popRank(ranks: Int32Array, size: number): number {
+  const rest = size - 1;
+  const moved = ranks[rest] as number;
+  let hole = 0;
+  for (let child = 1; child < rest; child = hole * 2 + 1) {
+    if (child + 1 < rest && (ranks[child + 1] as number) < (ranks[child] as number)) child++;
+    const below = ranks[child] as number;
+    if (below >= moved) break;
+    ranks[hole] = below;
+    hole = child;
+  }
+  ranks[hole] = moved;
+  return rest;
 }
