@@ -1,0 +1,47 @@
+/** Opens engines and models for commands, with sentences for what is not there. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type LoadedGpt, loadGpt } from '../language-models/index.js';
+import { createRuntime, type Device, type Runtime, TesseraError } from '../tensor/index.js';
+import type { Output } from './output.js';
+
+/** What `--device` and `--threads` gave. */
+export interface EngineChoices {
+  readonly device?: string;
+  readonly threads?: number;
+}
+
+const DEVICES = ['auto', 'cpu', 'wasm', 'webgpu', 'cuda'] as const;
+
+/** Starts an engine. @throws bad-option for an unknown name; not-found or unsupported for one that is not there. */
+export async function openEngine(choices: EngineChoices, output?: Output): Promise<Runtime> {
+  const device = deviceOf(choices.device ?? 'auto');
+  const runtime = await createRuntime({ device, threads: choices.threads });
+  // The slow engine is told of, with the way to the fast one; nobody needs to know of the usual one.
+  if (runtime.device === 'wasm' && device === 'auto') output?.note(runtime.about);
+  return runtime;
+}
+
+function deviceOf(name: string): Device | 'auto' {
+  const found = DEVICES.find((device) => device === name);
+  if (found !== undefined) return found;
+  throw new TesseraError('bad-option', `There is no device "${name}".`, { hint: 'Choose auto, cpu or wasm.' });
+}
+
+/** The model's own folder: `path` itself, or `model` in it when it is the folder of a run. */
+export function modelFolderOf(path: string): string {
+  const inside = join(path, 'model');
+  return existsSync(join(inside, 'config.json')) ? inside : path;
+}
+
+/** Opens a model's folder, or that of a run. @throws not-found, with what to do for a run that is not finished. */
+export async function openModel(path: string): Promise<LoadedGpt & { readonly folder: string }> {
+  const folder = modelFolderOf(path);
+  if (folder === path && existsSync(join(path, 'checkpoints'))) {
+    throw new TesseraError('not-found', `The run in ${path} has no model yet.`, {
+      hint: 'Give the command that started it again: it goes on from its last checkpoint and writes the model at its end.',
+    });
+  }
+  return { ...(await loadGpt(folder)), folder };
+}

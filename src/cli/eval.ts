@@ -1,0 +1,70 @@
+/** `tessera eval`: how many bits a model needs for a text. */
+
+import { Command } from 'commander';
+import { examples, type Job, runJob, wholeNumber, withCommon, withEngine } from './options.js';
+import { count, table } from './output.js';
+
+interface EvalChoices {
+  readonly text: readonly string[];
+  readonly field: string;
+  readonly bytes?: number;
+  readonly device?: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+/** The sub-command. */
+export function evalCommand(): Command {
+  const command = new Command('eval')
+    .description('Measure a model on text: bits per byte of the original text, and perplexity per token.')
+    .argument('<folder>', 'a model, or the run that made it')
+    .requiredOption('--text <path...>', 'files, folders or patterns')
+    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--bytes <n>', 'only the first n bytes', wholeNumber(1));
+  withCommon(withEngine(command));
+  return examples(command, [
+    'tessera eval runs/gpt/model --text held-out.txt',
+    'tessera eval runs/gpt/model --text test/ --bytes 262144 --json',
+  ]).action((folder: string, choices: EvalChoices) => runJob(choices, (job) => evaluate(folder, choices, job)));
+}
+
+async function evaluate(folder: string, choices: EvalChoices, { output, signal }: Job): Promise<void> {
+  const { openEngine, openModel } = await import('./engine.js');
+  const { openCorpus } = await import('../formats/index.js');
+  const { measureText } = await import('../measures/index.js');
+  const corpus = await openCorpus(choices.text, { field: choices.field, signal });
+  const loaded = await openModel(folder);
+  const runtime = await openEngine(choices, output);
+  const total = Math.min(corpus.describe().bytes, choices.bytes ?? Number.POSITIVE_INFINITY);
+  const progress = output.progress('Measuring: byte', total);
+  try {
+    const { bits, dispose } = await loaded.model.open(runtime, await loaded.parameters());
+    if (bits === undefined) throw new Error('a gpt counts bits');
+    const started = performance.now();
+    const figures = await measureText({ bits }, corpus, {
+      countTokens: (bytes) => loaded.model.tokenizer.encodeBytes(bytes).length,
+      maxBytes: choices.bytes,
+      signal,
+      report: (bytes) => progress.update(Math.min(bytes, total)),
+    });
+    const seconds = (performance.now() - started) / 1000;
+    await dispose();
+    progress.end();
+    output.result({ model: loaded.folder, ...figures, seconds }, () =>
+      table(
+        ['measure', 'value'],
+        [
+          ['bits per byte', figures.bitsPerByte.toFixed(4)],
+          ['perplexity per token', (figures.perplexity ?? Number.NaN).toFixed(2)],
+          ['bytes', count(figures.bytes)],
+          ['tokens', count(figures.tokens ?? 0)],
+          ['documents', count(figures.documents)],
+        ],
+      ),
+    );
+  } finally {
+    progress.end();
+    await loaded.close();
+    await runtime.dispose();
+  }
+}

@@ -1,0 +1,171 @@
+/** The work of `tessera inspect`: a path becomes parts, each with a value for programs and lines for people. */
+
+import { basename, join } from 'node:path';
+import { listDirectory, readFile, stat } from '#host';
+import { isJsonObject, type Json, type JsonObject, openSafetensors, readJsonObject } from '../formats/index.js';
+import { readRun } from '../nn/index.js';
+import { decodeModel, dtypeOf, type ModelProto, TesseraError } from '../tensor/index.js';
+import { loadTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
+import { count, type Output, size, table } from './output.js';
+
+interface Part {
+  readonly name: string;
+  readonly value: Json;
+  readonly lines: string;
+}
+
+/** Shows what is at a path. @throws not-found, bad-file, bad-input for what is none of the known kinds. */
+export async function inspect(path: string, output: Output): Promise<void> {
+  const status = await stat(path);
+  if (status === undefined) throw new TesseraError('not-found', `There is nothing at ${path}.`, { hint: 'Check the path.' });
+  const parts = status.kind === 'directory' ? await inspectFolder(path) : [await inspectFile(path)];
+  output.result(Object.fromEntries([['path', path], ...parts.map(({ name, value }) => [name, value])]), () =>
+    parts.map(({ name, lines }) => `${name}\n${indent(lines)}`).join('\n\n'),
+  );
+}
+
+function indent(lines: string): string {
+  return lines.replace(/^(?=.)/gm, '  ');
+}
+
+async function inspectFolder(folder: string): Promise<Part[]> {
+  const names = (await listDirectory(folder)).map(({ name }) => name);
+  const has = (name: string): boolean => names.includes(name);
+  const config = has('config.json') ? await readJsonObject(join(folder, 'config.json')) : undefined;
+  if (config?.kind === 'tessera-run') return inspectRunFolder(folder);
+  const parts: Part[] = [];
+  if (config !== undefined) parts.push(configPart(config));
+  if (has('trainer.json')) parts.push(trainerPart(await readJsonObject(join(folder, 'trainer.json'))));
+  if (has('tokenizer.json')) parts.push(tokenizerPart('tokenizer', await openTokenizer(folder)));
+  const indexed = has('model.safetensors.index.json');
+  const weights = indexed ? ['model.safetensors.index.json'] : names.filter((name) => name.endsWith('.safetensors'));
+  for (const name of weights) parts.push(await tensorsPart(join(folder, name)));
+  if (has('onnx')) {
+    const files = (await listDirectory(join(folder, 'onnx'))).filter(({ name }) => name.endsWith('.onnx'));
+    for (const { name } of files) parts.push(await onnxPart(join(folder, 'onnx', name)));
+  }
+  if (parts.length > 0) return parts;
+  throw new TesseraError('bad-input', `${folder} holds no model, run, checkpoint or tokenizer.`);
+}
+
+async function inspectRunFolder(folder: string): Promise<Part[]> {
+  const run = await readRun(folder);
+  if (run === undefined) throw new TesseraError('not-found', `There is no run in ${folder}.`);
+  const checkpoints = run.checkpoints.map(({ path }) => path);
+  const value: JsonObject = { config: run.config, steps: run.steps ?? null, checkpoints };
+  const lines = table(
+    ['run', ''],
+    [
+      ['updates', run.steps === undefined ? 'not settled yet' : String(run.steps)],
+      ['checkpoints', checkpoints.map((path) => basename(path)).join(', ') || 'none'],
+    ],
+  );
+  const model = join(folder, 'model');
+  const inside = (await stat(model))?.kind === 'directory' ? await inspectFolder(model) : [];
+  return [{ name: 'run', value, lines }, ...inside];
+}
+
+async function inspectFile(path: string): Promise<Part> {
+  if (/\.safetensors(\.index\.json)?$/.test(path)) return tensorsPart(path);
+  if (path.endsWith('.onnx')) return onnxPart(path);
+  if (!path.endsWith('.json')) {
+    throw new TesseraError('bad-input', `${path} is none of the files that can be inspected.`, {
+      hint: 'Give a .safetensors, .onnx or tokenizer.json file, or the folder of a model.',
+    });
+  }
+  const content = await readJsonObject(path);
+  if (isJsonObject(content.model)) return tokenizerPart('tokenizer', loadTokenizer(content, { where: path }));
+  return configPart(content);
+}
+
+function configPart(config: JsonObject): Part {
+  const rows = Object.entries(config).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]);
+  return { name: 'config', value: config, lines: table(['option', 'value'], rows) };
+}
+
+function trainerPart(trainer: JsonObject): Part {
+  const { step = null, steps = null, seconds = null, loss = null } = trainer;
+  const value = { step, steps, seconds, loss };
+  return { name: 'checkpoint', value, lines: table(['trainer', 'value'], Object.entries(value).map(([key, held]) => [key, JSON.stringify(held)])) };
+}
+
+function tokenizerPart(name: string, tokenizer: Tokenizer): Part {
+  const special = Object.fromEntries(tokenizer.special);
+  const value = { kind: tokenizer.name, tokens: tokenizer.vocabulary.size, endOfText: tokenizer.endOfText ?? null, lossy: tokenizer.lossy, special };
+  const lines = table(
+    ['tokenizer', 'value'],
+    [
+      ['kind', value.kind],
+      ['tokens', count(value.tokens)],
+      ['end of text', tokenizer.endOfText === undefined ? 'none' : String(tokenizer.endOfText)],
+      ['gives text back', tokenizer.lossy ? 'not always' : 'always'],
+      ['special tokens', shorten(Object.keys(special).join(' ') || 'none')],
+    ],
+  );
+  return { name, value, lines };
+}
+
+function shorten(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+}
+
+async function tensorsPart(path: string): Promise<Part> {
+  const file = await openSafetensors(path);
+  try {
+    const tensors = file.names.map((name) => {
+      const { dtype, shape, bytes } = file.tensor(name);
+      return { name, dtype, shape: [...shape], parameters: shape.reduce((product, length) => product * length, 1), bytes };
+    });
+    const parameters = tensors.reduce((sum, tensor) => sum + tensor.parameters, 0);
+    const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+    const rows = tensors.map((tensor) => [tensor.name, tensor.dtype, `[${tensor.shape.join(', ')}]`, count(tensor.parameters)]);
+    const total = `${count(tensors.length)} tensors, ${count(parameters)} numbers, ${size(bytes)}`;
+    return {
+      name: basename(path),
+      value: { parameters, bytes, tensors },
+      lines: `${table(['tensor', 'type', 'shape', 'numbers'], rows)}\n${total}`,
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+type ValueInfo = ModelProto['graph']['input'][number];
+
+async function onnxPart(path: string): Promise<Part> {
+  const bytes = await readFile(path);
+  let model: ModelProto;
+  try {
+    model = decodeModel(bytes);
+    if (model.graph === undefined || model.irVersion === undefined) throw new Error('It has no graph.');
+  } catch (cause) {
+    throw new TesseraError('bad-file', `${path} cannot be read as ONNX.`, { cause, hint: 'It is damaged or of another format.' });
+  }
+  const { graph } = model;
+  const weights = new Set(graph.initializer.map(({ name }) => name));
+  const inputs = graph.input.filter(({ name }) => !weights.has(name)).map(describeValue);
+  const outputs = graph.output.map(describeValue);
+  const opsets = model.opsetImport.map(({ domain, version }) => `${domain === undefined || domain === '' ? 'ai.onnx' : domain} ${version}`);
+  const rows = [...inputs.map((value) => ['input', ...row(value)]), ...outputs.map((value) => ['output', ...row(value)])];
+  return {
+    name: basename(path),
+    value: { nodes: graph.node.length, weights: weights.size, opsets, bytes: bytes.length, inputs, outputs },
+    lines: `${table(['', 'name', 'type', 'shape'], rows)}\n${count(graph.node.length)} nodes, ${count(weights.size)} weights, ${opsets.join(', ')}, ${size(bytes.length)}`,
+  };
+}
+
+interface Described {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: (string | number)[];
+}
+
+function describeValue({ name, type }: ValueInfo): Described & JsonObject {
+  const element = type?.tensorType?.elemType ?? 0;
+  const shape = (type?.tensorType?.shape?.dim ?? []).map(({ dimValue, dimParam }) => dimParam ?? Number(dimValue ?? 0));
+  return { name, dtype: dtypeOf(element) ?? `element type ${element}`, shape };
+}
+
+function row({ name, dtype, shape }: Described): string[] {
+  return [name, dtype, `[${shape.join(', ')}]`];
+}

@@ -1,0 +1,141 @@
+/** `tessera train`: the options; the work is in train-run.ts. */
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { examples, numberFrom, runJob, several, wholeNumber, withCommon, withEngine } from './options.js';
+
+/** What the command line gave. */
+export interface TrainChoices {
+  readonly text: readonly string[];
+  readonly field: string;
+  readonly validation?: readonly string[];
+  readonly out: string;
+  readonly fresh?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+
+  readonly architecture: 'gpt';
+  readonly size?: 'tiny' | 'small' | 'base';
+  readonly style?: 'llama' | 'gpt2';
+  readonly layers?: number;
+  readonly width?: number;
+  readonly heads?: number;
+  readonly kvHeads?: number;
+  readonly hidden?: number;
+  readonly activation?: 'swiglu' | 'gelu_tanh' | 'gelu' | 'relu' | 'silu';
+  readonly ropeTheta?: number;
+  readonly normEpsilon?: number;
+  readonly tied?: boolean;
+  readonly context?: number;
+  readonly dropout?: number;
+
+  readonly tokenizer?: string;
+  readonly vocabulary?: number;
+  readonly from?: string;
+  readonly freeze?: readonly string[];
+
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly steps?: number;
+  readonly minutes?: number;
+  readonly rate?: number;
+  readonly schedule: 'constant' | 'cosine' | 'wsd';
+  readonly warmup?: number;
+  readonly weightDecay: number;
+  readonly clip: number;
+  readonly ema?: number;
+  readonly seed: number;
+  readonly checkNumerics?: boolean;
+
+  readonly evalEvery?: number;
+  readonly saveEvery?: number;
+  readonly sampleEvery?: number;
+  readonly samplePrompt?: string;
+  readonly keep: number;
+  readonly onnx: readonly ('fp32' | 'fp16' | 'quantized')[];
+
+  readonly device?: string;
+  readonly threads?: number;
+}
+
+/** The sub-command. */
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('Train a language model on text, or go on with a run that was stopped.')
+    .requiredOption('--text <path...>', 'files, folders or patterns; .txt, .md, .jsonl, each also as .gz')
+    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--validation <path...>', 'text to measure bits per byte on while training (its first 256 KiB)')
+    .option('--out <folder>', "the run's folder", 'runs/gpt')
+    .option('--fresh', 'start anew where a run is')
+    .option('--dry-run', 'only tell parameters, operations, memory and minutes; nothing is written')
+    .optionsGroup('Model:')
+    .addOption(new Option('--architecture <name>', 'the architecture').choices(['gpt']).default('gpt'))
+    .addOption(new Option('--size <name>', 'a ready size (default: tiny)').choices(['tiny', 'small', 'base']))
+    .addOption(new Option('--style <name>', 'which published layout (default: llama)').choices(['llama', 'gpt2']))
+    .option('--layers <n>', 'layers', wholeNumber(1))
+    .option('--width <n>', 'width of the hidden states', wholeNumber(1))
+    .option('--heads <n>', 'attention heads', wholeNumber(1))
+    .option('--kv-heads <n>', 'heads of keys and values (default: all heads)', wholeNumber(1))
+    .option('--hidden <n>', 'width inside the feed-forward block', wholeNumber(1))
+    .addOption(
+      new Option('--activation <name>', 'of the feed-forward block').choices(['swiglu', 'gelu_tanh', 'gelu', 'relu', 'silu']),
+    )
+    .option('--rope-theta <number>', 'base of the rotary positions', numberFrom(1))
+    .option('--norm-epsilon <number>', 'added inside the norms', numberFrom(0, 1))
+    .option('--no-tied', 'a table of its own for the output')
+    .option('--context <n>', 'tokens that the model reads at once (default: 256)', wholeNumber(1))
+    .option('--dropout <share>', 'share of dropped activations (default: 0)', numberFrom(0, 0.99))
+    .optionsGroup('Tokens and start:')
+    .option('--tokenizer <file>', "a tokenizer.json, or 'bytes' (default: one is trained on the text)")
+    .option('--vocabulary <n>', 'tokens of the tokenizer that is trained (default: 4096)', wholeNumber(257))
+    .option('--from <folder>', 'a model to go on from, with its tokenizer')
+    .option('--freeze <pattern>', 'parameters to leave as they are, such as embedding or blocks.0.*; repeatable', several)
+    .optionsGroup('Training:')
+    .option('--batch <n>', 'rows of a batch', wholeNumber(1), 16)
+    .option('--accumulate <n>', 'batches of one update', wholeNumber(1), 1)
+    .option('--steps <n>', 'updates', wholeNumber(1))
+    .option('--minutes <number>', 'minutes, turned into a number of updates at the start (default: 10)', numberFrom(0.01))
+    .option('--rate <number>', 'highest learning rate (default: by size, 2e-3 for tiny)', numberFrom(0))
+    .addOption(new Option('--schedule <name>', 'of the rate').choices(['constant', 'cosine', 'wsd']).default('cosine'))
+    .option('--warmup <n>', 'updates of warm-up, or a share of all below 1 (default: 0.05)', numberFrom(0))
+    .option('--weight-decay <number>', 'of AdamW, on matrices', numberFrom(0), 0.1)
+    .option('--clip <number>', 'largest global norm of the gradients', numberFrom(0), 1)
+    .option('--ema <decay>', 'keep and use an average of the weights, such as 0.999', numberFrom(0, 0.999999))
+    .option('--seed <n>', 'of all random numbers', wholeNumber(0), 0)
+    .option('--check-numerics', 'find the operation in which a NaN begins; slower')
+    .optionsGroup('Looking and keeping:')
+    .option('--eval-every <n>', 'updates between evaluations (default: a tenth of the run)', wholeNumber(1))
+    .option('--save-every <n>', 'updates between checkpoints (default: a tenth of the run)', wholeNumber(1))
+    .option('--sample-every <n>', 'updates between samples on the screen (default: none)', wholeNumber(1))
+    .option('--sample-prompt <text>', 'what samples go on from')
+    .option('--keep <n>', 'newest checkpoints to keep', wholeNumber(1), 2)
+    .addOption(
+      new Option('--onnx <kinds>', 'ONNX files to write, with commas: fp32, fp16, quantized or none')
+        .default(['fp32'], 'fp32')
+        .argParser(onnxKinds),
+    )
+    .optionsGroup('Other:');
+  withCommon(withEngine(command));
+  return examples(command, [
+    'tessera train --text book.txt --minutes 5',
+    'tessera train --text train/ --validation held-out.txt --size small --context 512 --out runs/small',
+    'tessera train --text new.txt --from runs/small/model --rate 3e-4 --steps 500 --out runs/tuned',
+    'tessera train --text data.jsonl.gz --field body --tokenizer bytes --dry-run',
+  ]).action((choices: TrainChoices) =>
+    runJob(
+      choices,
+      async (job) => (await import('./train-run.js')).runTrain(choices, job),
+      'Stopping after this update, with a checkpoint. Ctrl-C again ends at once.',
+    ),
+  );
+}
+
+const KINDS = ['fp32', 'fp16', 'quantized'] as const;
+
+function onnxKinds(text: string): readonly (typeof KINDS)[number][] {
+  if (text === 'none') return [];
+  return text.split(',').map((name) => {
+    const kind = KINDS.find((known) => known === name.trim());
+    if (kind === undefined) throw new InvalidArgumentError(`There is no "${name}": choose among fp32, fp16, quantized and none.`);
+    return kind;
+  });
+}
