@@ -19,13 +19,16 @@ export interface Feed<B> {
   prefetch(): Promise<Fed<B> | undefined>;
 }
 
-/** A feed of `count` batches an update. Batches at the end that do not make an update are left out. */
-export function openFeed<B>(source: BatchSource<B>, count: number): Feed<B> {
+/**
+ * A feed of `count` batches an update. Batches at the end that do not make an update are left out; what `signal` stops
+ * is an end, too.
+ */
+export function openFeed<B>(source: BatchSource<B>, count: number, signal?: AbortSignal): Feed<B> {
   let ahead: Promise<Fed<B> | undefined> | undefined;
   const pull = async (): Promise<Fed<B> | undefined> => {
     const batches: Arrays<B>[] = [];
     while (batches.length < count) {
-      const batch = await source.next();
+      const batch = await unlessAborted(source.next(), signal);
       if (batch === undefined) return undefined;
       batches.push(batch);
     }
@@ -45,6 +48,26 @@ export function openFeed<B>(source: BatchSource<B>, count: number): Feed<B> {
       return fed;
     },
   };
+}
+
+/** What `work` gives, or undefined as soon as the signal has fired, whatever becomes of the work. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+  if (signal === undefined) return work;
+  let stop = (): void => undefined;
+  const stopped = new Promise<undefined>((resolve) => {
+    stop = () => resolve(undefined);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, stopped]);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    work.catch(() => undefined);
+  }
 }
 
 /** Updates to get going, and updates that are measured. */

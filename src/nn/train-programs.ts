@@ -27,6 +27,7 @@ import {
   type Shape,
   type Spec,
   type Specs,
+  specLeaves,
   specsOf,
   stopGradient,
   type Tensor,
@@ -35,6 +36,7 @@ import {
   tensorLeaves,
   zeros,
 } from '../tensor/index.js';
+import { isSpec } from '../tensor/tree.js';
 import { clippedMean } from './clip.js';
 import { averageTree } from './ema.js';
 import type { Module, Objective } from './module.js';
@@ -108,20 +110,26 @@ export interface TrainerOptions<P, B, O, Q> {
   readonly accumulate: boolean;
   readonly seed: number;
   readonly checkNumerics: boolean;
-  /** Where the state starts. */
-  readonly values: Arrays<TrainTrees<P, Q>>;
 }
 
-/** Uploads the state and gives the means to change it. Compiling waits for the first batch. */
+/** Uploads the state, which starts as `values`, and gives the means to change it. Compiling waits for the first batch. */
 export async function openTrainer<P, B, O, Q>(
   runtime: Runtime,
+  values: Arrays<TrainTrees<P, Q>>,
   options: TrainerOptions<P, B, O, Q>,
 ): Promise<Trainer<P, B, Q>> {
-  const { accumulate, seed, checkNumerics, values } = options;
+  const { accumulate, seed, checkNumerics } = options;
   const trained = <T>(tree: T): T => withoutLeaves(tree, options.frozen);
   const whole = accumulate ? { ...values, sums: zeroSums(trained(values.model), trained(values.own)) } : values;
   const state = (await runtime.upload(whole)) as unknown as DeviceTree<State<P, Q>>;
   const specs = { state: specsOf<State<P, Q>>(whole), seed, training: true, checkNumerics };
+  // Specs, so that the values themselves can be let go of.
+  const forms: Readonly<Record<keyof TrainTrees<P, Q>, unknown>> = {
+    model: specsOf(values.model),
+    own: specsOf(values.own),
+    moments: specsOf(values.moments),
+    average: specsOf(values.average),
+  };
   const scalar: Spec = { dtype: 'float32', shape: [] };
   const settings: Specs<Settings> = { rate: scalar, weight: scalar };
 
@@ -256,10 +264,10 @@ export async function openTrainer<P, B, O, Q>(
       return measured(out, { ...meanFigures(recorded), ...figures });
     },
     read: async (part) => {
-      const template = values[part];
-      if (arrayLeaves(template).length === 0) return template;
+      const form = forms[part];
+      if (specLeaves(form).length === 0) return form;
       const found = new Map(arrayLeaves(await state.view(part).read()));
-      return mapTree(template, isNDArray, (_leaf, path) => found.get(path));
+      return mapTree(form, isSpec, (_leaf, path) => found.get(path));
     },
     write: (next) => state.write(next as never),
     dispose: async () => {

@@ -25,8 +25,6 @@ export interface Best {
 export interface Setup<P, B, Q> {
   readonly trainer: Trainer<P, B, Q>;
   readonly folder: RunFolder | undefined;
-  /** The trees that the trainer started with. */
-  readonly values: Arrays<TrainTrees<P, Q>>;
   readonly parameters: number;
   readonly trained: number;
   readonly accumulate: number;
@@ -88,7 +86,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
   const newest = folder?.checkpoints.at(-1);
   const found = newest === undefined ? undefined : await readCheckpoint(newest.path, checkpointTrees(fresh));
   const values = found === undefined ? fresh : fromCheckpoint(fresh, found.trees);
-  const trainer = await openTrainer<P, B, O, Q>(runtime, {
+  const trainer = await openTrainer<P, B, O, Q>(runtime, values, {
     model: options.model,
     objective,
     optimizer,
@@ -97,14 +95,12 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
     accumulate: accumulate > 1,
     seed,
     checkNumerics,
-    values,
   });
   const rate =
     typeof options.rate === 'function' ? options.rate : (step: number, steps: number) => rateAt(schedule, step, steps);
   return {
     trainer,
     folder,
-    values,
     parameters: countParameters(model),
     trained: countParameters(
       arrayLeaves([model, own])

@@ -9,7 +9,8 @@
 import { memoryUsage } from '#host';
 import { type Arrays, createRuntime, type Runtime, TesseraError } from '../tensor/index.js';
 import type { CheckpointPlace } from './run-folder.js';
-import { openFeed, rehearse } from './train-feed.js';
+import { openFeed, rehearse, unlessAborted } from './train-feed.js';
+import type { TrainTrees } from './train-programs.js';
 import { type Best, type Setup, setUp } from './train-setup.js';
 import type { CheckpointEvent, EndEvent, StartEvent, TrainContext, TrainEvent, TrainOptions } from './train-types.js';
 import { speedMeter, watchLoss } from './train-watch.js';
@@ -65,17 +66,18 @@ async function* runTo<P, B, O, Q>(
 
   const over = settled !== undefined && step >= settled;
   if (resumed !== undefined && !over) await source.seek(cursor);
-  let feed = openFeed(source, setup.accumulate);
+  let feed = openFeed(source, setup.accumulate, signal);
   const batch = over ? undefined : (await feed.prefetch())?.batches[0];
   const report = batch === undefined ? undefined : await trainer.prepare(batch);
   yield startEvent(runtime, setup, step, settled, report);
 
   let steps = settled;
   if (steps === undefined) {
+    const before = await readAll(setup);
     steps = yield* rehearse(trainer, feed, (options.minutes ?? 0) * 60, signal);
-    await trainer.write(setup.values);
+    await trainer.write(before);
     await source.seek(cursor);
-    feed = openFeed(source, setup.accumulate);
+    feed = openFeed(source, setup.accumulate, signal);
     if (steps !== undefined) await folder?.settle(steps);
   }
   const all = steps ?? 0;
@@ -155,7 +157,7 @@ async function* runTo<P, B, O, Q>(
       const made = await (flight ?? launch());
       flight = undefined;
       if (made === undefined) {
-        reason = 'exhausted';
+        reason = signal?.aborted ? 'aborted' : 'exhausted';
         break;
       }
       step++;
@@ -192,15 +194,19 @@ async function* runTo<P, B, O, Q>(
         memory: memoryUsage(),
       };
       if (evaluate !== undefined && !signal?.aborted) {
-        const given = await evaluate(context());
-        const better = betterOf(given, best, step, options.best);
-        best = better ?? best;
-        checkpoint ||= better !== undefined && folder !== undefined;
-        folder?.log({ step, evaluation: given });
-        yield { type: 'evaluation', step, steps: all, figures: given, best: better !== undefined };
+        const given = await unlessAborted(evaluate(context()), signal);
+        if (given !== undefined) {
+          const better = betterOf(given, best, step, options.best);
+          best = better ?? best;
+          checkpoint ||= better !== undefined && folder !== undefined;
+          folder?.log({ step, evaluation: given });
+          yield { type: 'evaluation', step, steps: all, figures: given, best: better !== undefined };
+        }
       }
-      if (sample !== undefined && !signal?.aborted)
-        yield { type: 'sample', step, steps: all, sample: await sample(context()) };
+      if (sample !== undefined && !signal?.aborted) {
+        const given = await unlessAborted(sample(context()), signal);
+        if (given !== undefined) yield { type: 'sample', step, steps: all, sample: given };
+      }
       if (checkpoint) yield await save();
     }
     if (folder !== undefined && step > 0 && saved?.step !== step) yield await save();
@@ -252,6 +258,13 @@ function startEvent<P, B, Q>(
 async function readParameters<P, B, Q>(setup: Setup<P, B, Q>, averaged: boolean): Promise<Arrays<P>> {
   const parameters = averaged ? await setup.trainer.read('average') : await setup.trainer.read('model');
   return parameters as Arrays<P>;
+}
+
+/** Every tree of the run as it is. */
+async function readAll<P, B, Q>({ trainer }: Setup<P, B, Q>): Promise<Arrays<TrainTrees<P, Q>>> {
+  const trees: Record<string, unknown> = {};
+  for (const part of ['model', 'own', 'moments', 'average'] as const) trees[part] = await trainer.read(part);
+  return trees as Arrays<TrainTrees<P, Q>>;
 }
 
 /** The evaluation as the best one when it is. */

@@ -147,6 +147,14 @@ describe('train', () => {
     expect(end).toMatchObject({ reason: 'exhausted', step: 8 });
   });
 
+  it('runs on WebAssembly with the losses of the native engine', async () => {
+    const [native, wasm] = [
+      await follow(train(base())),
+      await follow(train(base({ source: examples(16), runtime: undefined, device: 'wasm', threads: 1 }))),
+    ];
+    for (const [i, loss] of wasm.losses.entries()) expect(loss / Number(native.losses[i])).toBeCloseTo(1, 3);
+  });
+
   it('compiles for every form of batch that comes', async () => {
     const source = functionSource((index) => {
       const rows = index % 2 === 0 ? 4 : 6;
@@ -226,6 +234,32 @@ describe('a run in a folder', () => {
     expect(losses.length).toBeLessThanOrEqual(8);
     const rest = await follow(train(base({ source: examples(16), out: folder })));
     expect([...losses, ...rest.losses]).toEqual(whole.losses);
+  });
+
+  it('stops at once when the source or a hook takes its time, and keeps what is done', async () => {
+    const slow = examples(16);
+    const never = new Promise<undefined>(() => undefined);
+    const stop = [new AbortController(), new AbortController()];
+    const stopSoon = (which: number): void => void setTimeout(() => stop[which]?.abort(), 30);
+    let given = 0;
+    const next = () => {
+      if (given++ < 5) return slow.next();
+      stopSoon(0);
+      return never;
+    };
+    const waiting = await follow(train(base({ source: { ...slow, next }, out: folder, signal: stop[0]?.signal })));
+    expect(waiting.end).toMatchObject({
+      reason: 'aborted',
+      checkpoint: join(folder, `checkpoints/step-${waiting.end.step}`),
+    });
+    expect(waiting.end.step).toBeGreaterThanOrEqual(4);
+    const evaluate: Options['evaluate'] = async () => {
+      stopSoon(1);
+      return (await never) ?? {};
+    };
+    const source = examples(16);
+    const hook = await follow(train(base({ source, out: folder, evalEvery: 8, evaluate, signal: stop[1]?.signal })));
+    expect(hook.end).toMatchObject({ reason: 'aborted', step: 8, checkpoint: join(folder, 'checkpoints/step-8') });
   });
 
   it('is finished once: a second start gives the result', async () => {
