@@ -104,7 +104,7 @@ async function timeProduct(runtime: Runtime, product: Product): Promise<number> 
       });
       return { out: corners.reduce((total, corner) => add(total, corner)) };
     },
-    { state: specsOf(values), input: {} },
+    { state: specsOf<{ readonly a: readonly Tensor[]; readonly b: Tensor }>(values), input: {} },
   );
   const times: number[] = [];
   for (let run = 0; run < 8; run++) {

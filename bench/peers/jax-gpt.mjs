@@ -67,16 +67,17 @@ const { blockUntilReady, defaultDevice, init, jit, nn, numpy: np, valueAndGrad }
 await init('wasm');
 defaultDevice('wasm');
 
-/** A safetensors file's tensors: name -> { shape, data }. */
+/** A safetensors file's tensors, as [name, { shape, data }]. */
 function readTensors(path) {
   const bytes = readFileSync(path);
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   const kinds = { F32: Float32Array, I64: BigInt64Array };
   return Object.entries(JSON.parse(bytes.toString('utf8', 8, end)))
     .filter(([name]) => name !== '__metadata__')
-    .map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
+    .map(([name, entry]) => {
+      const [from, to] = entry.data_offsets;
       const copy = Uint8Array.prototype.slice.call(bytes, end + from, end + to);
-      return [name, { shape, data: new kinds[dtype](copy.buffer) }];
+      return [name, { shape: entry.shape, data: new kinds[entry.dtype](copy.buffer) }];
     });
 }
 
