@@ -111,7 +111,9 @@ export async function writeCheckpoint(folder: string, content: CheckpointContent
     await replaceDirectory(temporary, folder);
   } catch (error) {
     await remove(temporary).catch(() => undefined);
-    throw error;
+    if (!(error instanceof TesseraError)) throw error;
+    // The temporary name means nothing to a reader.
+    throw new TesseraError(error.code, error.message.replaceAll(temporary, folder), { hint: error.hint, cause: error });
   }
 }
 

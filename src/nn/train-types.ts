@@ -50,7 +50,7 @@ export interface TrainOptions<P, B, O, Q = Record<string, never>> {
   readonly optimizer?: TreeOptimizer;
   /** A constant rate, a schedule, or a function of the step (from 0) and the number of steps. Default: cosine from 1e-3. */
   readonly rate?: number | Schedule | ((step: number, steps: number) => number);
-  /** Largest global norm of the gradients (default 1); undefined or Infinity does not clip. */
+  /** Largest global norm of the gradients (default 1); Infinity does not clip. */
   readonly clip?: number;
   /** Batches of one update (default 1). */
   readonly accumulate?: number;
