@@ -50,15 +50,14 @@ async function bytesAfter(training: readonly Uint8Array[], text: Uint8Array, sig
   try {
     for (const document of training) {
       throwIfAborted(signal);
-      if (!stream.write(document)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+      await new Promise<void>((resolve) => void stream.write(document, () => resolve()));
     }
-    await new Promise<void>((resolve) => {
-      stream.once('close', resolve);
-      stream.flush(() => resolve());
-    });
+    await new Promise<void>((resolve) => void stream.flush(() => resolve()));
+    throwIfAborted(signal);
     const first = written;
+    const ended = once(stream, 'close');
     stream.end(text);
-    if (!stream.destroyed) await once(stream, 'close');
+    await ended;
     throwIfAborted(signal);
     return conditionalBytes(written, first);
   } finally {

@@ -1,11 +1,11 @@
 /** `tessera eval`: how many bits a model needs for a text. */
 
 import { Command } from 'commander';
-import { examples, type Job, runJob, wholeNumber, withCommon, withEngine } from './options.js';
+import { examples, type Job, needed, runJob, wholeNumber, withCommon, withEngine } from './options.js';
 import { count, table } from './output.js';
 
 interface EvalChoices {
-  readonly text: readonly string[];
+  readonly text?: readonly string[];
   readonly field: string;
   readonly bytes?: number;
   readonly device?: string;
@@ -18,7 +18,7 @@ export function evalCommand(): Command {
   const command = new Command('eval')
     .description('Measure a model on text: bits per byte of the original text, and perplexity per token.')
     .argument('<folder>', 'a model, or the run that made it')
-    .requiredOption('--text <path...>', 'files, folders or patterns')
+    .option('--text <path...>', 'files, folders or patterns')
     .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
     .option('--bytes <n>', 'only the first n bytes', wholeNumber(1));
   withCommon(withEngine(command));
@@ -29,10 +29,11 @@ export function evalCommand(): Command {
 }
 
 async function evaluate(folder: string, choices: EvalChoices, { output, signal }: Job): Promise<void> {
+  const text = needed(choices.text, '--text', `tessera eval ${folder} --text held-out.txt`);
   const { openEngine, openModel } = await import('./engine.js');
   const { openCorpus } = await import('../formats/index.js');
   const { measureText } = await import('../measures/index.js');
-  const corpus = await openCorpus(choices.text, { field: choices.field, signal });
+  const corpus = await openCorpus(text, { field: choices.field, signal });
   const loaded = await openModel(folder);
   const runtime = await openEngine(choices, output);
   const total = Math.min(corpus.describe().bytes, choices.bytes ?? Number.POSITIVE_INFINITY);

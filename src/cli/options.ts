@@ -1,6 +1,7 @@
 /** What the commands' options have in common: parsing with sentences, `--json`, `--debug`, and running with a signal. */
 
 import { type Command, InvalidArgumentError } from 'commander';
+import { TesseraError } from '../host/error.js';
 import { openOutput, type Output } from './output.js';
 import { stopSignal } from './signals.js';
 
@@ -31,6 +32,15 @@ export function numberFrom(least: number, most = Number.POSITIVE_INFINITY): (tex
 /** Collects an option that may be given several times. */
 export function several(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
+}
+
+/**
+ * An option that must be given. Checked when the work begins, so that a mistyped option is named first.
+ * @throws bad-option.
+ */
+export function needed<T>(value: T | undefined, name: string, example: string): T {
+  if (value !== undefined) return value;
+  throw new TesseraError('bad-option', `The option ${name} is missing.`, { hint: `For example: ${example}` });
 }
 
 /** Examples below a command's help. */

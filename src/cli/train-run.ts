@@ -5,14 +5,13 @@ import { join } from 'node:path';
 import { type Corpus, corpusFromStrings, type Json, openCorpus } from '../formats/index.js';
 import { type Gpt, type GptParameters, gpt, type LoadedGpt, saveGpt } from '../language-models/index.js';
 import { cutUtf8, measureText } from '../measures/index.js';
-import { adamW, constantRate, cosineRate, type Schedule, train, type TrainContext, type TrainOptions, warmupStableDecay } from '../nn/index.js';
+import { adamW, constantRate, cosineRate, type Schedule, type TokenBatch, train, type TrainContext, type TrainOptions, warmupStableDecay } from '../nn/index.js';
 import { type Arrays, type Runtime, type Tensor, TesseraError } from '../tensor/index.js';
 import { openTokenizer, type Tokenizer } from '../tokenizers/index.js';
-import type { TokenBatch } from '../nn/index.js';
 import { dryRun } from './dry-run.js';
 import { openEngine, openModel } from './engine.js';
 import { learnTokenizer, tokenizerHash, writeTokenizer } from './learn-tokenizer.js';
-import type { Job } from './options.js';
+import { type Job, needed } from './options.js';
 import { size } from './output.js';
 import type { TrainChoices } from './train.js';
 import { followTraining, openTrainingSource } from './training.js';
@@ -26,8 +25,9 @@ const OF_THE_MODEL = ['size', 'style', 'layers', 'width', 'heads', 'kvHeads', 'h
 
 /** Trains as the command line says. @throws TesseraError for everything a person can mend. */
 export async function runTrain(choices: TrainChoices, { output, signal }: Job): Promise<void> {
+  const text = needed(choices.text, '--text', 'tessera train --text book.txt --minutes 5');
   refuseContradictions(choices);
-  const corpus = await openCorpus(choices.text, { field: choices.field, signal });
+  const corpus = await openCorpus(text, { field: choices.field, signal });
   const validation = choices.validation === undefined ? undefined : await readStart(choices.validation, choices.field, signal);
   const start = choices.from === undefined ? undefined : await openModel(choices.from);
   let runtime: Runtime | undefined;

@@ -5,7 +5,7 @@ import { examples, numberFrom, runJob, several, wholeNumber, withCommon, withEng
 
 /** What the command line gave. */
 export interface TrainChoices {
-  readonly text: readonly string[];
+  readonly text?: readonly string[];
   readonly field: string;
   readonly validation?: readonly string[];
   readonly out: string;
@@ -61,7 +61,7 @@ export interface TrainChoices {
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('Train a language model on text, or go on with a run that was stopped.')
-    .requiredOption('--text <path...>', 'files, folders or patterns; .txt, .md, .jsonl, each also as .gz')
+    .option('--text <path...>', 'files, folders or patterns; .txt, .md, .jsonl, each also as .gz')
     .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
     .option('--validation <path...>', 'text to measure bits per byte on while training (its first 256 KiB)')
     .option('--out <folder>', "the run's folder", 'runs/gpt')
