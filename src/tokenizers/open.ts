@@ -32,7 +32,7 @@ export function loadTokenizer(json: string | JsonObject, options: LoadOptions = 
  */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
   if (path === 'bytes') return byteTokenizer();
-  const isFolder = !/^[a-z]+:\/\//i.test(path) && (await stat(path))?.kind === 'directory';
+  const isFolder = !path.endsWith('.json') && (await stat(path))?.kind === 'directory';
   const file = isFolder ? joinPath(path, 'tokenizer.json') : path;
   const text = await readTextFile(file);
   return loadTokenizer(text, {

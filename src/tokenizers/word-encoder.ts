@@ -52,8 +52,11 @@ const LONG_ARENA = 1 << 19;
 /** Bytes that one call of the inner loop reads. */
 const STRETCH = 1 << 13;
 
-/** Keeps the first n bytes of a little-endian 32-bit load. */
-const MASKS = Int32Array.of(0, 0xff, 0xffff, 0xffffff, -1);
+/** Keep the first n bytes of four little-endian 32-bit loads: four masks for each n. */
+const MASKS = Int32Array.from({ length: (SHORT_BYTES + 1) * 4 }, (_, i) => {
+  const bytes = (i >> 2) - (i & 3) * 4;
+  return bytes >= 4 ? -1 : bytes <= 0 ? 0 : (1 << (bytes * 8)) - 1;
+});
 
 /** An encoder of words whose ids `merge` finds when they are first met. */
 export function wordEncoder(merge: WordMerger): WordEncoder {
@@ -85,10 +88,9 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
       pooled = 0;
     }
     // The newer word takes the first way; what was there moves to the second.
-    table.copyWithin(entry + FIELDS, entry, entry + FIELDS);
+    for (let i = 0; i < FIELDS; i++) table[entry + FIELDS + i] = table[entry + i] as number;
     for (let i = 0; i < 4; i++) {
-      const left = end - at - i * 4;
-      table[entry + i] = left <= 0 ? 0 : view.getInt32(at + i * 4, true) & (MASKS[Math.min(left, 4)] as number);
+      table[entry + i] = view.getInt32(at + i * 4, true) & (MASKS[(end - at) * 4 + i] as number);
     }
     table[entry + 4] = (end - at) | (made << 5);
     if (made <= INLINE_IDS) {
@@ -119,20 +121,12 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
         at = end;
         continue;
       }
-      let key0 = loads.getInt32(at, true);
-      let key1 = 0;
-      let key2 = 0;
-      let key3 = 0;
-      if (size <= 4) key0 &= MASKS[size] as number;
-      else {
-        key1 = loads.getInt32(at + 4, true);
-        if (size <= 8) key1 &= MASKS[size - 4] as number;
-        else {
-          key2 = loads.getInt32(at + 8, true);
-          if (size <= 12) key2 &= MASKS[size - 8] as number;
-          else key3 = loads.getInt32(at + 12, true) & (MASKS[size - 12] as number);
-        }
-      }
+      // No branches on the size, which cannot be predicted.
+      const mask = size * 4;
+      const key0 = loads.getInt32(at, true) & (MASKS[mask] as number);
+      const key1 = loads.getInt32(at + 4, true) & (MASKS[mask + 1] as number);
+      const key2 = loads.getInt32(at + 8, true) & (MASKS[mask + 2] as number);
+      const key3 = loads.getInt32(at + 12, true) & (MASKS[mask + 3] as number);
       let hash = Math.imul(key0, 0x9e3779b1) ^ Math.imul(key1, 0x85ebca6b);
       hash ^= Math.imul(key2, 0xc2b2ae35) ^ Math.imul(key3, 0x27d4eb2f) ^ size;
       hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
@@ -140,22 +134,22 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
       const set = (((hash >>> 16) ^ hash) & (SHORT_ENTRIES - 2)) * FIELDS;
       let entry = set;
       let meta = entries[entry + 4] as number;
-      if (
-        (meta & 31) !== size ||
-        entries[entry] !== key0 ||
-        entries[entry + 1] !== key1 ||
-        entries[entry + 2] !== key2 ||
-        entries[entry + 3] !== key3
-      ) {
+      let difference =
+        ((entries[entry] as number) ^ key0) |
+        ((entries[entry + 1] as number) ^ key1) |
+        ((entries[entry + 2] as number) ^ key2) |
+        ((entries[entry + 3] as number) ^ key3) |
+        ((meta & 31) ^ size);
+      if (difference !== 0) {
         entry += FIELDS;
         meta = entries[entry + 4] as number;
-        if (
-          (meta & 31) !== size ||
-          entries[entry] !== key0 ||
-          entries[entry + 1] !== key1 ||
-          entries[entry + 2] !== key2 ||
-          entries[entry + 3] !== key3
-        ) {
+        difference =
+          ((entries[entry] as number) ^ key0) |
+          ((entries[entry + 1] as number) ^ key1) |
+          ((entries[entry + 2] as number) ^ key2) |
+          ((entries[entry + 3] as number) ^ key3) |
+          ((meta & 31) ^ size);
+        if (difference !== 0) {
           length += learn(bytes, at, end, set, ids, length);
           at = end;
           continue;

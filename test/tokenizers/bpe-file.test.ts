@@ -142,7 +142,10 @@ describe('a tokenizer.json', () => {
       pair: [],
       special_tokens: { x: { id: 'x', ids: [9], tokens: ['x'] } },
     };
-    const processor: JsonObject = { type: 'Sequence', processors: [{ type: 'ByteLevel', trim_offsets: false }, template] };
+    const processor: JsonObject = {
+      type: 'Sequence',
+      processors: [{ type: 'ByteLevel', trim_offsets: false }, template],
+    };
     const tokenizer = loadTokenizer(file({ post_processor: processor }));
     expect([...tokenizer.encode('ab', { addSpecialTokens: true })]).toEqual([9, 4]);
     expect([...tokenizer.encode('ab')]).toEqual([4]);
