@@ -1,7 +1,19 @@
 /** The training step that engines are compared on, and the matrix products that it consists of. */
 
 import { type GptOptions, gptOptions } from 'tessera-kit/language-models';
-import { add, array, createRuntime, matmul, type NDArray, random, reshape, type Runtime, slice, specsOf, type Tensor } from 'tessera-kit/tensor';
+import {
+  add,
+  array,
+  createRuntime,
+  matmul,
+  type NDArray,
+  type Runtime,
+  random,
+  reshape,
+  slice,
+  specsOf,
+  type Tensor,
+} from 'tessera-kit/tensor';
 
 /** A size of the comparison. */
 export interface StepSize {
@@ -57,7 +69,13 @@ export function products(size: StepSize): Product[] {
     { batch: 1, m: rows, k: vocabulary, n: width, transposeA: false, transposeB: false, times: 1 },
     { batch: 1, m: vocabulary, k: rows, n: width, transposeA: true, transposeB: false, times: 1 },
   ];
-  return [...layer(width, width, 4 * layers), ...layer(width, 4 * width, layers), ...layer(4 * width, width, layers), ...attention, ...headProducts];
+  return [
+    ...layer(width, width, 4 * layers),
+    ...layer(width, 4 * width, layers),
+    ...layer(4 * width, width, layers),
+    ...attention,
+    ...headProducts,
+  ];
 }
 
 /** Floating-point operations of a product, once. */
@@ -95,7 +113,11 @@ async function timeProduct(runtime: Runtime, product: Product): Promise<number> 
   };
   const state = await runtime.upload(values);
   // Only one element of each product leaves the runtime; the products themselves stay inside.
-  const program = await runtime.compile<{ readonly a: readonly Tensor[]; readonly b: Tensor }, Record<string, never>, Tensor>(
+  const program = await runtime.compile<
+    { readonly a: readonly Tensor[]; readonly b: Tensor },
+    Record<string, never>,
+    Tensor
+  >(
     (given) => {
       const corners = given.a.map((left) => {
         let corner = matmul(left, given.b, { transposeA, transposeB });
@@ -120,6 +142,11 @@ async function timeProduct(runtime: Runtime, product: Product): Promise<number> 
 /** Token ids that are the same for every engine: a fixed pattern with some structure. */
 export function tokens(size: StepSize): { readonly inputs: NDArray; readonly targets: NDArray } {
   const { batch, length, vocabulary } = size;
-  const text = Array.from({ length: batch * length + 1 }, (_, index) => Math.floor(vocabulary * Math.abs(Math.sin(index * index))));
-  return { inputs: array(text.slice(0, -1), [batch, length], 'int32'), targets: array(text.slice(1), [batch, length], 'int32') };
+  const text = Array.from({ length: batch * length + 1 }, (_, index) =>
+    Math.floor(vocabulary * Math.abs(Math.sin(index * index))),
+  );
+  return {
+    inputs: array(text.slice(0, -1), [batch, length], 'int32'),
+    targets: array(text.slice(1), [batch, length], 'int32'),
+  };
 }

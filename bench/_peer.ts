@@ -13,12 +13,22 @@ export interface Ready {
 /** A running peer. */
 export interface Peer {
   readonly ready: Ready;
-  ask(question: object): Promise<{ readonly milliseconds: readonly number[]; readonly tokens?: readonly number[]; readonly losses?: readonly number[] }>;
+  ask(
+    question: object,
+  ): Promise<{
+    readonly milliseconds: readonly number[];
+    readonly tokens?: readonly number[];
+    readonly losses?: readonly number[];
+  }>;
   close(): void;
 }
 
 /** Starts a peer; undefined, with its last words, when it cannot run here. */
-export async function startPeer(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Peer | string> {
+export async function startPeer(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Peer | string> {
   const child: ChildProcess = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   let words = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

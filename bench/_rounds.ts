@@ -36,7 +36,11 @@ const ROUNDS = 7;
 const SPREAD_LIMIT = 0.15;
 
 /** Runs `ours` and the peers in turn. A spread above 15 % buys up to two more sets of rounds, then counts as noisy. */
-export async function compare(ours: Contender, peers: readonly Contender[], say: (line: string) => void): Promise<Comparison> {
+export async function compare(
+  ours: Contender,
+  peers: readonly Contender[],
+  say: (line: string) => void,
+): Promise<Comparison> {
   const times = new Map<string, number[][]>([ours, ...peers].map(({ name }) => [name, []]));
   const best: { result?: Comparison } = {};
   for (let set = 0; set < 3; set++) {
@@ -74,5 +78,11 @@ function summarize(ours: string, times: ReadonlyMap<string, readonly (readonly n
     ratios[name] = median(each);
     spread[name] = (quantile(each, 0.75) - quantile(each, 0.25)) / median(each);
   }
-  return { milliseconds, ratios, spread, rounds: own.length, noisy: Object.values(spread).some((value) => value > SPREAD_LIMIT) };
+  return {
+    milliseconds,
+    ratios,
+    spread,
+    rounds: own.length,
+    noisy: Object.values(spread).some((value) => value > SPREAD_LIMIT),
+  };
 }

@@ -12,9 +12,9 @@ import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-model
 import { arraySource, train } from 'tessera-kit/nn';
 import { createRuntime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { architecture, ceiling, SIZES, stepFlops, type StepSize, tokens } from './_gpt-step.js';
+import { architecture, ceiling, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
 import { type Peer, startPeer } from './_peer.js';
-import { type Comparison, compare, type Contender } from './_rounds.js';
+import { type Comparison, type Contender, compare } from './_rounds.js';
 
 const THREADS = 2;
 const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
@@ -61,7 +61,16 @@ function python(): string | undefined {
 async function ourStep(size: StepSize, steps: number): Promise<Contender & { close(): Promise<void> }> {
   const options = architecture(size);
   const { layers, width, heads, vocabulary, length } = size;
-  const model = gpt({ tokenizer: byteTokenizer(), style: 'gpt2', layers, width, heads, vocabulary, context: length, endOfText: 0 });
+  const model = gpt({
+    tokenizer: byteTokenizer(),
+    style: 'gpt2',
+    layers,
+    width,
+    heads,
+    vocabulary,
+    context: length,
+    endOfText: 0,
+  });
   const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
   const batch = tokens(size);
   const stop = new AbortController();
@@ -110,12 +119,19 @@ function peerContender(name: string, peer: Peer, question: object): Contender {
   return { name, round: async () => (await peer.ask(question)).milliseconds };
 }
 
-async function openPeers(size: StepSize, which: readonly string[], notes: Record<string, string>): Promise<Map<string, Peer>> {
+async function openPeers(
+  size: StepSize,
+  which: readonly string[],
+  notes: Record<string, string>,
+): Promise<Map<string, Peer>> {
   const options = JSON.stringify({ ...size, threads: THREADS });
   const found = new Map<string, Peer>();
   const open = async (name: string, command: string | undefined, script: string): Promise<void> => {
     if (!which.includes(name)) return;
-    const peer = command === undefined ? 'python3 with torch is not installed' : await startPeer(command, [join(PEERS, script), options], peerEnvironment());
+    const peer =
+      command === undefined
+        ? 'python3 with torch is not installed'
+        : await startPeer(command, [join(PEERS, script), options], peerEnvironment());
     if (typeof peer === 'string') {
       notes[name] = `could not run: ${peer}`;
       say(`${name}: ${notes[name]}`);
@@ -137,7 +153,11 @@ async function benchStep(name: keyof typeof SIZES, which: readonly string[], ste
   const ours = await ourStep(size, steps);
   let result: Comparison;
   try {
-    result = await compare(ours, [...peers].map(([peer, process]) => peerContender(peer, process, { steps: Math.max(2, Math.round(steps / 3)) })), say);
+    result = await compare(
+      ours,
+      [...peers].map(([peer, process]) => peerContender(peer, process, { steps: Math.max(2, Math.round(steps / 3)) })),
+      say,
+    );
   } finally {
     for (const peer of peers.values()) peer.close();
     await ours.close();
@@ -145,7 +165,16 @@ async function benchStep(name: keyof typeof SIZES, which: readonly string[], ste
   const gflops = stepFlops(size) / (result.milliseconds.tessera ?? Number.NaN) / 1e6;
   const limit = await ceiling(size, THREADS);
   const ratios = Object.fromEntries(which.map((peer) => [peer, result.ratios[peer] ?? null]));
-  return { ratios, gflops, ceiling_gflops: limit, share: gflops / limit, spread: { ...result.spread }, milliseconds: { ...result.milliseconds }, notes, missed: [] };
+  return {
+    ratios,
+    gflops,
+    ceiling_gflops: limit,
+    share: gflops / limit,
+    spread: { ...result.spread },
+    milliseconds: { ...result.milliseconds },
+    notes,
+    missed: [],
+  };
 }
 
 const NEW_TOKENS = 96;
@@ -175,7 +204,8 @@ async function benchDecode(report: Report): Promise<void> {
     const decode = async (): Promise<readonly number[]> => {
       const start = performance.now();
       const made: number[] = [];
-      for await (const piece of runner.generate([bytes], { temperature: 0, maxTokens: NEW_TOKENS })) made.push(...piece.bytes);
+      for await (const piece of runner.generate([bytes], { temperature: 0, maxTokens: NEW_TOKENS }))
+        made.push(...piece.bytes);
       mine = made;
       return [(performance.now() - start) / NEW_TOKENS];
     };
@@ -183,10 +213,17 @@ async function benchDecode(report: Report): Promise<void> {
     const theirs = await peer.ask(question);
     await decode();
     const told = theirs.tokens ?? [];
-    report.notes.decode_agrees = String(tokenizer.decodeBytes(told.slice(-NEW_TOKENS)).every((byte, index) => byte === mine[index]));
+    report.notes.decode_agrees = String(
+      tokenizer.decodeBytes(told.slice(-NEW_TOKENS)).every((byte, index) => byte === mine[index]),
+    );
     const result = await compare(
       { name: 'tessera_decode', round: decode },
-      [{ name: 'transformersjs_decode', round: async () => (await peer.ask(question)).milliseconds.map((time) => time / NEW_TOKENS) }],
+      [
+        {
+          name: 'transformersjs_decode',
+          round: async () => (await peer.ask(question)).milliseconds.map((time) => time / NEW_TOKENS),
+        },
+      ],
       say,
     );
     peer.close();
@@ -203,7 +240,9 @@ async function benchDecode(report: Report): Promise<void> {
 function missed(report: Report, needed: Readonly<Record<string, number>>): string[] {
   return Object.entries(needed).flatMap(([name, least]) => {
     const got = name === 'share' ? report.share : report.ratios[name];
-    return got === null || got === undefined || got >= least ? [] : [`${name}: ${got.toFixed(2)} where ${least} is needed`];
+    return got === null || got === undefined || got >= least
+      ? []
+      : [`${name}: ${got.toFixed(2)} where ${least} is needed`];
   });
 }
 
@@ -222,9 +261,12 @@ export default async function run(args: readonly string[]): Promise<{ readonly o
     large = { ...large, missed: missed(large, NEEDED.large) };
   }
   const reports = [small, large].filter((report) => report !== undefined);
-  const noisy = reports.flatMap(({ spread }) => Object.entries(spread).filter(([, value]) => value > 0.15).map(([name]) => name));
+  const noisy = reports.flatMap(({ spread }) =>
+    Object.entries(spread)
+      .filter(([, value]) => value > 0.15)
+      .map(([name]) => name),
+  );
   const ok = reports.every((report) => report.missed.length === 0) && noisy.length === 0;
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', threads: THREADS, node: process.version };
   return { ok, report: { ...small, large, noisy, machine } };
 }
-

@@ -9,9 +9,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openSafetensors, writeSafetensors } from 'tessera-kit/formats';
-import { fromPublished, type GptParameters, forward, gptOptions, type GptOptions, initGpt, toPublished } from 'tessera-kit/language-models';
-import { adamW, arraySource, nextToken, train, type TokenBatch } from 'tessera-kit/nn';
-import { array as arrayOf, type Arrays, createRuntime, gradients, type NDArray, random, specsOf, type Tensor } from 'tessera-kit/tensor';
+import {
+  forward,
+  fromPublished,
+  type GptOptions,
+  type GptParameters,
+  gptOptions,
+  initGpt,
+  toPublished,
+} from 'tessera-kit/language-models';
+import { adamW, arraySource, nextToken, type TokenBatch, train } from 'tessera-kit/nn';
+import {
+  type Arrays,
+  array as arrayOf,
+  createRuntime,
+  gradients,
+  type NDArray,
+  random,
+  specsOf,
+  type Tensor,
+} from 'tessera-kit/tensor';
 import { root } from '../_commands.js';
 
 const STEPS = 200;
@@ -27,7 +44,16 @@ const RECORD = join(root, 'bench', 'results', 'parity-pytorch.json');
 
 const FORMS = {
   gpt2: gptOptions({ style: 'gpt2', vocabulary: VOCABULARY, context: LENGTH, layers: 2, width: 64, heads: 4 }),
-  llama: gptOptions({ style: 'llama', vocabulary: VOCABULARY, context: LENGTH, layers: 2, width: 64, heads: 4, kvHeads: 2, tied: false }),
+  llama: gptOptions({
+    style: 'llama',
+    vocabulary: VOCABULARY,
+    context: LENGTH,
+    layers: 2,
+    width: 64,
+    heads: 4,
+    kvHeads: 2,
+    tied: false,
+  }),
 } as const;
 
 /** What PyTorch gave: losses, and of each gradient its norm and evenly spaced entries. */
@@ -68,19 +94,29 @@ function batches(): NDArray<'int32'> {
 function columns(rows: NDArray<'int32'>, from: number): NDArray<'int32'> {
   const [count = 0, width = 0] = rows.shape;
   const data = new Int32Array(count * LENGTH);
-  for (let row = 0; row < count; row++) data.set(rows.data.subarray(row * width + from, row * width + from + LENGTH), row * LENGTH);
+  for (let row = 0; row < count; row++)
+    data.set(rows.data.subarray(row * width + from, row * width + from + LENGTH), row * LENGTH);
   return { dtype: 'int32', shape: [count, LENGTH], data };
 }
 
 /** Our gradients at step 0, under the published names. */
-async function ourGradients(options: GptOptions, parameters: Arrays<GptParameters>, all: NDArray<'int32'>): Promise<Map<string, NDArray>> {
+async function ourGradients(
+  options: GptOptions,
+  parameters: Arrays<GptParameters>,
+  all: NDArray<'int32'>,
+): Promise<Map<string, NDArray>> {
   const runtime = await createRuntime({ worker: false });
   const first = { ...all, shape: [BATCH, LENGTH + 1], data: all.data.subarray(0, BATCH * (LENGTH + 1)) };
   const batch = { inputs: columns(first, 0), targets: columns(first, 1) };
   const objective = nextToken();
   const program = await runtime.compile<GptParameters, TokenBatch, GptParameters>(
     (weights, given, call) => {
-      const { total } = objective.loss((input, inner) => forward(options, weights, input.inputs, inner), {}, given, call);
+      const { total } = objective.loss(
+        (input, inner) => forward(options, weights, input.inputs, inner),
+        {},
+        given,
+        call,
+      );
       return { out: gradients(total, weights) };
     },
     { state: specsOf<GptParameters>(parameters), input: specsOf<TokenBatch>(batch) },
@@ -91,12 +127,19 @@ async function ourGradients(options: GptOptions, parameters: Arrays<GptParameter
   const named = new Map<string, NDArray>();
   for (const tensor of toPublished(options, out)) {
     const sum = await tensor.read();
-    named.set(tensor.name, { ...sum, data: Float32Array.from(sum.data as Float32Array, (value) => value / (BATCH * LENGTH)) });
+    named.set(tensor.name, {
+      ...sum,
+      data: Float32Array.from(sum.data as Float32Array, (value) => value / (BATCH * LENGTH)),
+    });
   }
   return named;
 }
 
-async function ourLosses(options: GptOptions, parameters: Arrays<GptParameters>, all: NDArray<'int32'>): Promise<number[]> {
+async function ourLosses(
+  options: GptOptions,
+  parameters: Arrays<GptParameters>,
+  all: NDArray<'int32'>,
+): Promise<number[]> {
   const losses: number[] = [];
   const run = train<GptParameters, TokenBatch, Tensor>({
     model: { init: () => parameters, apply: (weights, batch, call) => forward(options, weights, batch.inputs, call) },
@@ -113,10 +156,16 @@ async function ourLosses(options: GptOptions, parameters: Arrays<GptParameters>,
 }
 
 /** Runs PyTorch on the same start and batches; undefined where it is not installed. */
-async function askPytorch(style: keyof typeof FORMS, folder: string, all: NDArray<'int32'>): Promise<Recorded | undefined> {
+async function askPytorch(
+  style: keyof typeof FORMS,
+  folder: string,
+  all: NDArray<'int32'>,
+): Promise<Recorded | undefined> {
   const options = FORMS[style];
   const wide = BigInt64Array.from(all.data, BigInt);
-  await writeSafetensors(join(folder, 'batches.safetensors'), [{ name: 'batches', array: { dtype: 'int64', shape: [STEPS, BATCH, LENGTH + 1], data: wide } }]);
+  await writeSafetensors(join(folder, 'batches.safetensors'), [
+    { name: 'batches', array: { dtype: 'int64', shape: [STEPS, BATCH, LENGTH + 1], data: wide } },
+  ]);
   const choices = {
     style,
     layers: options.layers,
@@ -161,14 +210,19 @@ function summary(array: NDArray): { readonly norm: number; readonly entries: rea
 }
 
 /** The largest distance of norms and entries, relative to the gradient's norm per entry and its norm. */
-function gradientDistance(ours: ReadonlyMap<string, NDArray>, theirs: Recorded['gradients']): readonly [number, string] {
+function gradientDistance(
+  ours: ReadonlyMap<string, NDArray>,
+  theirs: Recorded['gradients'],
+): readonly [number, string] {
   let worst: readonly [number, string] = [0, ''];
   for (const [name, expected] of Object.entries(theirs)) {
     const own = ours.get(name);
     if (own === undefined) return [Number.POSITIVE_INFINITY, `${name} is missing`];
     const mine = summary(own);
     const largest = Math.max(...summaryValues(own).map(Math.abs));
-    const entries = Math.max(...expected.entries.map((value, index) => Math.abs(value - (mine.entries[index] ?? Number.NaN)))) / largest;
+    const entries =
+      Math.max(...expected.entries.map((value, index) => Math.abs(value - (mine.entries[index] ?? Number.NaN)))) /
+      largest;
     const distance = Math.max(entries, Math.abs(mine.norm - expected.norm) / expected.norm);
     if (!(distance <= worst[0])) worst = [distance, name];
   }
@@ -179,7 +233,10 @@ function lossDistance(ours: readonly number[], theirs: readonly number[], steps:
   return Math.max(...theirs.slice(0, steps).map((loss, step) => Math.abs((ours[step] ?? Number.NaN) - loss) / loss));
 }
 
-async function verifyForm(style: keyof typeof FORMS, recorded: Recorded | undefined): Promise<{ readonly result: FormResult; readonly theirs: Recorded; readonly live: boolean }> {
+async function verifyForm(
+  style: keyof typeof FORMS,
+  recorded: Recorded | undefined,
+): Promise<{ readonly result: FormResult; readonly theirs: Recorded; readonly live: boolean }> {
   const options = FORMS[style];
   const all = batches();
   const folder = await mkdtemp(join(tmpdir(), 'tessera-parity-'));
@@ -210,20 +267,30 @@ async function verifyForm(style: keyof typeof FORMS, recorded: Recorded | undefi
 }
 
 /** Compares both forms; `ok` when every distance is within what is needed. */
-export default async function run(args: readonly string[]): Promise<{ readonly ok: boolean; readonly figures: object }> {
-  const record = await readFile(RECORD, 'utf8').then((text) => JSON.parse(text) as Readonly<Record<string, Recorded>>, () => undefined);
+export default async function run(
+  args: readonly string[],
+): Promise<{ readonly ok: boolean; readonly figures: object }> {
+  const record = await readFile(RECORD, 'utf8').then(
+    (text) => JSON.parse(text) as Readonly<Record<string, Recorded>>,
+    () => undefined,
+  );
   const figures: Record<string, FormResult & { readonly peer: string }> = {};
   const fresh: Record<string, Recorded> = {};
   for (const style of ['gpt2', 'llama'] as const) {
     const { result, theirs, live } = await verifyForm(style, record?.[style]);
     figures[style] = { ...result, peer: `PyTorch ${theirs.version}${live ? '' : ', recorded'}` };
     fresh[style] = theirs;
-    process.stderr.write(`${style}: gradients ${result.gradients.toExponential(1)} (${result.worstGradient}), losses ${result.early.toExponential(1)} to step 20, ${result.late.toExponential(1)} to step ${STEPS}\n`);
+    process.stderr.write(
+      `${style}: gradients ${result.gradients.toExponential(1)} (${result.worstGradient}), losses ${result.early.toExponential(1)} to step 20, ${result.late.toExponential(1)} to step ${STEPS}\n`,
+    );
   }
   if (args.includes('--record')) {
     await mkdir(join(root, 'bench', 'results'), { recursive: true });
     await writeFile(RECORD, `${JSON.stringify(fresh)}\n`);
   }
-  const ok = Object.values(figures).every(({ gradients: distance, early, late }) => distance <= NEEDED.gradients && early <= NEEDED.early && late <= NEEDED.late);
+  const ok = Object.values(figures).every(
+    ({ gradients: distance, early, late }) =>
+      distance <= NEEDED.gradients && early <= NEEDED.early && late <= NEEDED.late,
+  );
   return { ok, figures: { needed: NEEDED, steps: STEPS, ...figures } };
 }

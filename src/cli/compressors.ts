@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { brotliCompress, type BrotliOptions, constants, createBrotliCompress, gzip } from 'node:zlib';
+import { type BrotliOptions, brotliCompress, constants, createBrotliCompress, gzip } from 'node:zlib';
 import { throwIfAborted } from '../host/error.js';
 import { compressedBitsPerByte, conditionalBytes } from '../measures/index.js';
 
@@ -21,7 +21,11 @@ const BROTLI: BrotliOptions = {
 };
 
 /** Compresses; reading the training text takes about two seconds a megabyte, outside of this thread. @throws aborted. */
-export async function compressorFigures(training: readonly Uint8Array[], heldOut: readonly Uint8Array[], signal: AbortSignal): Promise<CompressorFigures> {
+export async function compressorFigures(
+  training: readonly Uint8Array[],
+  heldOut: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<CompressorFigures> {
   const text = Buffer.concat(heldOut);
   const [cold, zipped, after] = await Promise.all([
     promisify(brotliCompress)(text, BROTLI),

@@ -16,8 +16,8 @@ import { openEngine } from './engine.js';
 import { learnTokenizer, writeTokenizer } from './learn-tokenizer.js';
 import type { Job } from './options.js';
 import { count, duration, size, table } from './output.js';
-import { followTraining, openTrainingSource } from './training.js';
 import { continuation } from './train-run.js';
+import { followTraining, openTrainingSource } from './training.js';
 
 /** The demo's choices: what gave the fewest bits per byte in two minutes on two cores. */
 const SETTINGS = {
@@ -46,7 +46,12 @@ interface DemoResult {
   readonly totalSeconds: number;
   readonly secondsToFirstLoss: number | null;
   readonly measuredBytes: number;
-  readonly bitsPerByte: { readonly model: number; readonly brotli: number; readonly brotliAfterTraining: number; readonly gzip: number };
+  readonly bitsPerByte: {
+    readonly model: number;
+    readonly brotli: number;
+    readonly brotliAfterTraining: number;
+    readonly gzip: number;
+  };
   readonly prompt: string;
   readonly sample: string;
 }
@@ -141,22 +146,27 @@ async function makeResult({ choices, text, fingerprint, runtime, began }: Making
     optimizer: adamW({ weightDecay: 0.1 }),
     signal,
   });
-  const end = await followTraining(noteFirst(events, () => {
-    firstLoss ??= (performance.now() - began) / 1000;
-  }), {
-    output,
-    bytesPerToken: data.bytesPerToken,
-    onStart: async () => {
-      if (choices.fresh) await remove(join(out, RESULT));
-      await writeTokenizer(out, tokenizer, context);
+  const end = await followTraining(
+    noteFirst(events, () => {
+      firstLoss ??= (performance.now() - began) / 1000;
+    }),
+    {
+      output,
+      bytesPerToken: data.bytesPerToken,
+      onStart: async () => {
+        if (choices.fresh) await remove(join(out, RESULT));
+        await writeTokenizer(out, tokenizer, context);
+      },
+      again: `Go on with the same command: tessera demo${choices.text === undefined ? '' : ` --text ${choices.text.join(' ')}`}${choices.out === 'runs/demo' ? '' : ` --out ${choices.out}`}`,
     },
-    again: `Go on with the same command: tessera demo${choices.text === undefined ? '' : ` --text ${choices.text.join(' ')}`}${choices.out === 'runs/demo' ? '' : ` --out ${choices.out}`}`,
-  });
+  );
   const parameters = await end.parameters();
   const folder = join(out, 'model');
   const held = firstBytes(text.heldOut, MEASURED_BYTES);
   const measuredBytes = held.reduce((sum, { length }) => sum + length, 0);
-  output.note(`Measuring on ${count(measuredBytes)} bytes of held-out text, and compressing them with brotli and gzip.`);
+  output.note(
+    `Measuring on ${count(measuredBytes)} bytes of held-out text, and compressing them with brotli and gzip.`,
+  );
   const compressing = compressorFigures(text.training, held, signal);
   // An error is met where the promise is awaited.
   compressing.catch(() => undefined);
@@ -188,20 +198,33 @@ async function countOf(parameters: Arrays<GptParameters>): Promise<number> {
 }
 
 /** The events as they are, with a call at the first that tells a loss. */
-async function* noteFirst<E extends { readonly type: string }>(events: AsyncIterable<E>, first: () => void): AsyncGenerator<E> {
+async function* noteFirst<E extends { readonly type: string }>(
+  events: AsyncIterable<E>,
+  first: () => void,
+): AsyncGenerator<E> {
   for await (const event of events) {
     if (event.type === 'measure' || event.type === 'step') first();
     yield event;
   }
 }
 
-async function demoTokenizer(choices: DemoChoices, corpus: ReturnType<typeof corpusFromStrings>, { output, signal }: Job): Promise<Tokenizer> {
+async function demoTokenizer(
+  choices: DemoChoices,
+  corpus: ReturnType<typeof corpusFromStrings>,
+  { output, signal }: Job,
+): Promise<Tokenizer> {
   const kept = join(choices.out, 'tokenizer.json');
   if (!choices.fresh && existsSync(join(choices.out, 'config.json')) && existsSync(kept)) return openTokenizer(kept);
   return (await learnTokenizer({ corpus, vocabulary: SETTINGS.vocabulary, output, signal })).tokenizer;
 }
 
-async function measureOn(documents: readonly Uint8Array[], model: Gpt, runtime: Runtime, parameters: Arrays<GptParameters>, signal: AbortSignal): Promise<number> {
+async function measureOn(
+  documents: readonly Uint8Array[],
+  model: Gpt,
+  runtime: Runtime,
+  parameters: Arrays<GptParameters>,
+  signal: AbortSignal,
+): Promise<number> {
   const { bits, dispose } = await model.open(runtime, parameters);
   if (bits === undefined) throw new Error('a gpt counts bits');
   const figures = await measureText({ bits }, corpusFromStrings(documents), { signal });

@@ -64,7 +64,11 @@ function addressesFolder(): string {
 export function holdOut(name: string, documents: readonly Uint8Array[]): DemoText {
   if (documents.length >= EVERY) {
     const isHeld = (index: number): boolean => index % EVERY === EVERY - 1;
-    return { name, training: documents.filter((_, index) => !isHeld(index)), heldOut: documents.filter((_, index) => isHeld(index)) };
+    return {
+      name,
+      training: documents.filter((_, index) => !isHeld(index)),
+      heldOut: documents.filter((_, index) => isHeld(index)),
+    };
   }
   const last = documents.at(-1);
   if (last === undefined) throw new TesseraError('bad-input', `There is no text in ${name}.`);
@@ -73,7 +77,9 @@ export function holdOut(name: string, documents: readonly Uint8Array[]): DemoTex
   const start = cutUtf8(last, last.length - held).length;
   const [kept, rest] = [last.subarray(0, start), last.subarray(start)];
   if (kept.length === 0 || rest.length === 0) {
-    throw new TesseraError('bad-input', `The text in ${name} is too short: nothing can be held out of it.`, { hint: 'Give more text.' });
+    throw new TesseraError('bad-input', `The text in ${name} is too short: nothing can be held out of it.`, {
+      hint: 'Give more text.',
+    });
   }
   return { name, training: [...documents.slice(0, -1), kept], heldOut: [rest] };
 }

@@ -18,7 +18,9 @@ export interface DemoChoices {
 /** The sub-command. */
 export function demoCommand(): Command {
   const command = new Command('demo')
-    .description('From text to a model in about two minutes: a tokenizer and a small GPT, measured beside brotli and gzip.')
+    .description(
+      'From text to a model in about two minutes: a tokenizer and a small GPT, measured beside brotli and gzip.',
+    )
     .option('--text <path...>', 'files, folders or patterns (default: the State of the Union addresses)')
     .option('--steps <n>', 'updates, instead of minutes', wholeNumber(1))
     .option('--minutes <number>', 'minutes of training (default: 1.6)', numberFrom(0.01))

@@ -1,7 +1,7 @@
 /** `tessera train --dry-run`: what a run would take, from its programs and a few measured updates. Nothing is written. */
 
 import type { GptParameters } from '../language-models/index.js';
-import { type StartEvent, type TokenBatch, train, type TrainOptions } from '../nn/index.js';
+import { type StartEvent, type TokenBatch, type TrainOptions, train } from '../nn/index.js';
 import type { Tensor } from '../tensor/index.js';
 import { count, duration, type Output, size } from './output.js';
 

@@ -48,7 +48,10 @@ function sentence(text: string): string {
 }
 
 function stackOf(error: Error): string[] {
-  const own = (error.stack ?? '').split('\n').slice(1).map((line) => line.trim());
+  const own = (error.stack ?? '')
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim());
   const cause = error.cause instanceof Error ? [`caused by ${error.cause.message}`, ...stackOf(error.cause)] : [];
   return [...own, ...cause];
 }

@@ -46,7 +46,12 @@ export function generateCommand(): Command {
   );
 }
 
-async function generate(folder: string, given: readonly string[], choices: GenerateChoices, { output, signal }: Job): Promise<void> {
+async function generate(
+  folder: string,
+  given: readonly string[],
+  choices: GenerateChoices,
+  { output, signal }: Job,
+): Promise<void> {
   const { openEngine, openModel } = await import('./engine.js');
   const prompts = await promptsOf([...given, ...(choices.prompt ?? [])], choices.lines === true);
   const loaded = await openModel(folder);

@@ -17,7 +17,8 @@ interface Part {
 /** Shows what is at a path. @throws not-found, bad-file, bad-input for what is none of the known kinds. */
 export async function inspect(path: string, output: Output): Promise<void> {
   const status = await stat(path);
-  if (status === undefined) throw new TesseraError('not-found', `There is nothing at ${path}.`, { hint: 'Check the path.' });
+  if (status === undefined)
+    throw new TesseraError('not-found', `There is nothing at ${path}.`, { hint: 'Check the path.' });
   const parts = status.kind === 'directory' ? await inspectFolder(path) : [await inspectFile(path)];
   output.result(Object.fromEntries([['path', path], ...parts.map(({ name, value }) => [name, value])]), () =>
     parts.map(({ name, lines }) => `${name}\n${indent(lines)}`).join('\n\n'),
@@ -79,19 +80,35 @@ async function inspectFile(path: string): Promise<Part> {
 }
 
 function configPart(config: JsonObject): Part {
-  const rows = Object.entries(config).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]);
+  const rows = Object.entries(config).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
   return { name: 'config', value: config, lines: table(['option', 'value'], rows) };
 }
 
 function trainerPart(trainer: JsonObject): Part {
   const { step = null, steps = null, seconds = null, loss = null } = trainer;
   const value = { step, steps, seconds, loss };
-  return { name: 'checkpoint', value, lines: table(['trainer', 'value'], Object.entries(value).map(([key, held]) => [key, JSON.stringify(held)])) };
+  return {
+    name: 'checkpoint',
+    value,
+    lines: table(
+      ['trainer', 'value'],
+      Object.entries(value).map(([key, held]) => [key, JSON.stringify(held)]),
+    ),
+  };
 }
 
 function tokenizerPart(name: string, tokenizer: Tokenizer): Part {
   const special = Object.fromEntries(tokenizer.special);
-  const value = { kind: tokenizer.name, tokens: tokenizer.vocabulary.size, endOfText: tokenizer.endOfText ?? null, lossy: tokenizer.lossy, special };
+  const value = {
+    kind: tokenizer.name,
+    tokens: tokenizer.vocabulary.size,
+    endOfText: tokenizer.endOfText ?? null,
+    lossy: tokenizer.lossy,
+    special,
+  };
   const lines = table(
     ['tokenizer', 'value'],
     [
@@ -114,11 +131,22 @@ async function tensorsPart(path: string): Promise<Part> {
   try {
     const tensors = file.names.map((name) => {
       const { dtype, shape, bytes } = file.tensor(name);
-      return { name, dtype, shape: [...shape], parameters: shape.reduce((product, length) => product * length, 1), bytes };
+      return {
+        name,
+        dtype,
+        shape: [...shape],
+        parameters: shape.reduce((product, length) => product * length, 1),
+        bytes,
+      };
     });
     const parameters = tensors.reduce((sum, tensor) => sum + tensor.parameters, 0);
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const rows = tensors.map((tensor) => [tensor.name, tensor.dtype, `[${tensor.shape.join(', ')}]`, count(tensor.parameters)]);
+    const rows = tensors.map((tensor) => [
+      tensor.name,
+      tensor.dtype,
+      `[${tensor.shape.join(', ')}]`,
+      count(tensor.parameters),
+    ]);
     const total = `${count(tensors.length)} tensors, ${count(parameters)} numbers, ${size(bytes)}`;
     return {
       name: basename(path),
@@ -139,14 +167,22 @@ async function onnxPart(path: string): Promise<Part> {
     model = decodeModel(bytes);
     if (model.graph === undefined || model.irVersion === undefined) throw new Error('It has no graph.');
   } catch (cause) {
-    throw new TesseraError('bad-file', `${path} cannot be read as ONNX.`, { cause, hint: 'It is damaged or of another format.' });
+    throw new TesseraError('bad-file', `${path} cannot be read as ONNX.`, {
+      cause,
+      hint: 'It is damaged or of another format.',
+    });
   }
   const { graph } = model;
   const weights = new Set(graph.initializer.map(({ name }) => name));
   const inputs = graph.input.filter(({ name }) => !weights.has(name)).map(describeValue);
   const outputs = graph.output.map(describeValue);
-  const opsets = model.opsetImport.map(({ domain, version }) => `${domain === undefined || domain === '' ? 'ai.onnx' : domain} ${version}`);
-  const rows = [...inputs.map((value) => ['input', ...row(value)]), ...outputs.map((value) => ['output', ...row(value)])];
+  const opsets = model.opsetImport.map(
+    ({ domain, version }) => `${domain === undefined || domain === '' ? 'ai.onnx' : domain} ${version}`,
+  );
+  const rows = [
+    ...inputs.map((value) => ['input', ...row(value)]),
+    ...outputs.map((value) => ['output', ...row(value)]),
+  ];
   return {
     name: basename(path),
     value: { nodes: graph.node.length, weights: weights.size, opsets, bytes: bytes.length, inputs, outputs },

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { makeDirectory, writeFileAtomic } from '#host';
 import type { Corpus } from '../formats/index.js';
-import { type SplitPatternName, type Tokenizer, trainBpe, type TrainedBpe } from '../tokenizers/index.js';
+import { type SplitPatternName, type Tokenizer, type TrainedBpe, trainBpe } from '../tokenizers/index.js';
 import { count, type Output, size } from './output.js';
 
 /** What is learned from. */
@@ -46,7 +46,11 @@ async function* bytesOf(corpus: Pick<Corpus, 'documents'>): AsyncGenerator<Uint8
 }
 
 /** Writes `tokenizer.json` and `tokenizer_config.json`. @throws no-space. */
-export async function writeTokenizer(folder: string, tokenizer: Tokenizer, maxLength?: number): Promise<readonly string[]> {
+export async function writeTokenizer(
+  folder: string,
+  tokenizer: Tokenizer,
+  maxLength?: number,
+): Promise<readonly string[]> {
   await makeDirectory(folder);
   const paths: string[] = [];
   for (const { file, text } of tokenizer.save({ maxLength })) {

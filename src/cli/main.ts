@@ -18,7 +18,10 @@ function tessera(): Command {
     .version(packageVersion(), '-v, --version')
     .helpCommand('help [command]', 'what a command does, with examples')
     .showSuggestionAfterError()
-    .addHelpText('after', '\nExamples:\n  tessera demo\n  tessera train --text book.txt --minutes 5\n  tessera help train');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  tessera demo\n  tessera train --text book.txt --minutes 5\n  tessera help train',
+    );
   for (const command of [
     demoCommand(),
     trainCommand(),

@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { TesseraError } from '../host/error.js';
-import { openOutput, type Output } from './output.js';
+import { type Output, openOutput } from './output.js';
 import { stopSignal } from './signals.js';
 
 /** A whole number from `least`. */
@@ -22,7 +22,9 @@ export function numberFrom(least: number, most = Number.POSITIVE_INFINITY): (tex
     const value = Number(text);
     if (text.trim() === '' || !Number.isFinite(value) || value < least || value > most) {
       throw new InvalidArgumentError(
-        most === Number.POSITIVE_INFINITY ? `It takes a number from ${least}.` : `It takes a number from ${least} to ${most}.`,
+        most === Number.POSITIVE_INFINITY
+          ? `It takes a number from ${least}.`
+          : `It takes a number from ${least} to ${most}.`,
       );
     }
     return value;

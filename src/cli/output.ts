@@ -132,9 +132,23 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     head: [...head],
     colAligns,
     chars: Object.fromEntries(
-      ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right', 'left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'].map(
-        (name) => [name, name === 'middle' ? '  ' : ''],
-      ),
+      [
+        'top',
+        'top-mid',
+        'top-left',
+        'top-right',
+        'bottom',
+        'bottom-mid',
+        'bottom-left',
+        'bottom-right',
+        'left',
+        'left-mid',
+        'mid',
+        'mid-mid',
+        'right',
+        'right-mid',
+        'middle',
+      ].map((name) => [name, name === 'middle' ? '  ' : '']),
     ),
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
   });

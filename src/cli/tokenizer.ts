@@ -20,7 +20,9 @@ export function tokenizerCommand(): Command {
     .option('--text <path...>', 'files, folders or patterns')
     .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
     .option('--vocabulary <n>', 'tokens, with the 256 bytes and the end of text', wholeNumber(257), 8192)
-    .addOption(new Option('--split <name>', 'how text is cut into words').choices(['gpt2', 'cl100k', 'qwen2']).default('gpt2'))
+    .addOption(
+      new Option('--split <name>', 'how text is cut into words').choices(['gpt2', 'cl100k', 'qwen2']).default('gpt2'),
+    )
     .option('--out <folder>', 'where tokenizer.json and tokenizer_config.json go');
   withCommon(command);
   examples(command, ['tessera tokenizer train --text book.txt --vocabulary 4096 --out my-tokenizer']).action(

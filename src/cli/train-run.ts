@@ -5,7 +5,17 @@ import { join } from 'node:path';
 import { type Corpus, corpusFromStrings, type Json, openCorpus } from '../formats/index.js';
 import { type Gpt, type GptParameters, gpt, type LoadedGpt, saveGpt } from '../language-models/index.js';
 import { cutUtf8, measureText } from '../measures/index.js';
-import { adamW, constantRate, cosineRate, type Schedule, type TokenBatch, train, type TrainContext, type TrainOptions, warmupStableDecay } from '../nn/index.js';
+import {
+  adamW,
+  constantRate,
+  cosineRate,
+  type Schedule,
+  type TokenBatch,
+  type TrainContext,
+  type TrainOptions,
+  train,
+  warmupStableDecay,
+} from '../nn/index.js';
 import { type Arrays, type Runtime, type Tensor, TesseraError } from '../tensor/index.js';
 import { openTokenizer, type Tokenizer } from '../tokenizers/index.js';
 import { dryRun } from './dry-run.js';
@@ -21,21 +31,36 @@ const CONTEXT = 256;
 const RATES = { tiny: 2e-3, small: 1e-3, base: 6e-4 } as const;
 const VALIDATION_BYTES = 256 * 1024;
 /** Options that `--from` settles. */
-const OF_THE_MODEL = ['size', 'style', 'layers', 'width', 'heads', 'kvHeads', 'hidden', 'activation', 'ropeTheta', 'normEpsilon', 'tokenizer', 'vocabulary'] as const;
+const OF_THE_MODEL = [
+  'size',
+  'style',
+  'layers',
+  'width',
+  'heads',
+  'kvHeads',
+  'hidden',
+  'activation',
+  'ropeTheta',
+  'normEpsilon',
+  'tokenizer',
+  'vocabulary',
+] as const;
 
 /** Trains as the command line says. @throws TesseraError for everything a person can mend. */
 export async function runTrain(choices: TrainChoices, { output, signal }: Job): Promise<void> {
   const text = needed(choices.text, '--text', 'tessera train --text book.txt --minutes 5');
   refuseContradictions(choices);
   const corpus = await openCorpus(text, { field: choices.field, signal });
-  const validation = choices.validation === undefined ? undefined : await readStart(choices.validation, choices.field, signal);
+  const validation =
+    choices.validation === undefined ? undefined : await readStart(choices.validation, choices.field, signal);
   const start = choices.from === undefined ? undefined : await openModel(choices.from);
   let runtime: Runtime | undefined;
   try {
     runtime = await openEngine(choices, output);
     const { bytes, files } = corpus.describe();
     output.note(`Text: ${size(bytes)} in ${files} ${files === 1 ? 'file' : 'files'}.`);
-    const model = start === undefined ? await freshModel(choices, corpus, { output, signal }) : continuedModel(choices, start);
+    const model =
+      start === undefined ? await freshModel(choices, corpus, { output, signal }) : continuedModel(choices, start);
     const length = Math.min(choices.context ?? model.architecture.context, model.architecture.context);
     const { batch, seed } = choices;
     const data = await openTrainingSource({ corpus, model, batch, length, seed, output, signal });
@@ -69,7 +94,10 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
         config: configOf(choices, model, length),
         evaluate: validation === undefined ? undefined : (context) => evaluateOn(validation, model, context),
         evalEvery: choices.evalEvery,
-        sample: choices.sampleEvery === undefined ? undefined : (context) => sampleFrom(model, choices.samplePrompt ?? '', context),
+        sample:
+          choices.sampleEvery === undefined
+            ? undefined
+            : (context) => sampleFrom(model, choices.samplePrompt ?? '', context),
         sampleEvery: choices.sampleEvery,
       }),
       {
@@ -81,7 +109,13 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
     );
     const folder = join(out, 'model');
     const parameters = await (end.averaged ?? end.parameters)();
-    await saveGpt(folder, { architecture: model.architecture, parameters, tokenizer: model.tokenizer, onnx: choices.onnx, signal });
+    await saveGpt(folder, {
+      architecture: model.architecture,
+      parameters,
+      tokenizer: model.tokenizer,
+      onnx: choices.onnx,
+      signal,
+    });
     output.result(
       {
         run: out,
@@ -91,7 +125,8 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
         seconds: end.seconds,
         best: end.best === undefined ? null : { step: end.best.step, figure: end.best.figure, value: end.best.value },
       },
-      () => `The model is in ${folder}\n  tessera generate ${folder} --prompt "..."\n  tessera eval ${folder} --text FILE`,
+      () =>
+        `The model is in ${folder}\n  tessera generate ${folder} --prompt "..."\n  tessera eval ${folder} --text FILE`,
     );
   } finally {
     await start?.close();
@@ -104,15 +139,23 @@ function refuseContradictions(choices: TrainChoices): void {
     throw new TesseraError('bad-option', 'A run takes either --steps or --minutes, not both.');
   }
   if (choices.tokenizer !== undefined && choices.vocabulary !== undefined) {
-    throw new TesseraError('bad-option', '--vocabulary is for a tokenizer that is trained; the one given has its own size.', { hint: 'Leave out --vocabulary or --tokenizer.' });
+    throw new TesseraError(
+      'bad-option',
+      '--vocabulary is for a tokenizer that is trained; the one given has its own size.',
+      { hint: 'Leave out --vocabulary or --tokenizer.' },
+    );
   }
   if (choices.from === undefined) return;
   const settled = OF_THE_MODEL.find((name) => choices[name] !== undefined);
   if (settled === undefined && choices.tied !== false) return;
   const name = (settled ?? 'no-tied').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new TesseraError('bad-option', `--${name} cannot be chosen with --from: the model that training goes on from has settled it.`, {
-    hint: 'Leave it out, or train from the beginning.',
-  });
+  throw new TesseraError(
+    'bad-option',
+    `--${name} cannot be chosen with --from: the model that training goes on from has settled it.`,
+    {
+      hint: 'Leave it out, or train from the beginning.',
+    },
+  );
 }
 
 /** The first 256 KiB of a text, as documents in memory. */
@@ -130,10 +173,40 @@ async function readStart(paths: readonly string[], field: string, signal: AbortS
 }
 
 async function freshModel(choices: TrainChoices, corpus: Corpus, job: Job): Promise<Gpt> {
-  const { size: name, style, layers, width, heads, kvHeads, hidden, activation, ropeTheta, normEpsilon, tied, dropout } = choices;
-  const given = { style, layers, width, heads, kvHeads, hidden, activation, ropeTheta, normEpsilon, dropout, tied: tied === false ? false : undefined };
+  const {
+    size: name,
+    style,
+    layers,
+    width,
+    heads,
+    kvHeads,
+    hidden,
+    activation,
+    ropeTheta,
+    normEpsilon,
+    tied,
+    dropout,
+  } = choices;
+  const given = {
+    style,
+    layers,
+    width,
+    heads,
+    kvHeads,
+    hidden,
+    activation,
+    ropeTheta,
+    normEpsilon,
+    dropout,
+    tied: tied === false ? false : undefined,
+  };
   const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return gpt({ ...chosen, size: name, context: choices.context ?? CONTEXT, tokenizer: await tokenizerFor(choices, corpus, job) });
+  return gpt({
+    ...chosen,
+    size: name,
+    context: choices.context ?? CONTEXT,
+    tokenizer: await tokenizerFor(choices, corpus, job),
+  });
 }
 
 async function tokenizerFor(choices: TrainChoices, corpus: Corpus, { output, signal }: Job): Promise<Tokenizer> {
@@ -148,7 +221,10 @@ function continuedModel(choices: TrainChoices, start: LoadedGpt): Gpt {
   const { architecture, tokenizer } = start.model;
   const { context, dropout = 0 } = choices;
   if (context !== undefined && context > architecture.context) {
-    throw new TesseraError('bad-option', `The model reads ${architecture.context} tokens at once; a context of ${context} is too long for it.`);
+    throw new TesseraError(
+      'bad-option',
+      `The model reads ${architecture.context} tokens at once; a context of ${context} is too long for it.`,
+    );
   }
   return gpt({ ...architecture, dropout, tokenizer });
 }
@@ -179,7 +255,11 @@ function configOf(choices: TrainChoices, model: Gpt, length: number): Json {
   };
 }
 
-async function evaluateOn(text: Corpus, model: Gpt, context: TrainContext<GptParameters>): Promise<Record<string, number>> {
+async function evaluateOn(
+  text: Corpus,
+  model: Gpt,
+  context: TrainContext<GptParameters>,
+): Promise<Record<string, number>> {
   const runner = await model.open(context.runtime, await context.parameters());
   try {
     const { bits } = runner;
@@ -192,7 +272,14 @@ async function evaluateOn(text: Corpus, model: Gpt, context: TrainContext<GptPar
 }
 
 async function sampleFrom(model: Gpt, prompt: string, context: TrainContext<GptParameters>): Promise<string> {
-  return prompt + (await continuation(model, context.runtime, await context.parameters(), prompt, { maxTokens: 48, seed: context.step, signal: context.signal }));
+  return (
+    prompt +
+    (await continuation(model, context.runtime, await context.parameters(), prompt, {
+      maxTokens: 48,
+      seed: context.step,
+      signal: context.signal,
+    }))
+  );
 }
 
 /** How a sample is drawn. */
@@ -203,13 +290,20 @@ interface SampleOptions {
 }
 
 /** A continuation of a prompt as text. */
-export async function continuation(model: Gpt, runtime: Runtime, parameters: Arrays<GptParameters>, prompt: string, options: SampleOptions): Promise<string> {
+export async function continuation(
+  model: Gpt,
+  runtime: Runtime,
+  parameters: Arrays<GptParameters>,
+  prompt: string,
+  options: SampleOptions,
+): Promise<string> {
   const runner = await model.open(runtime, parameters);
   try {
     const decoder = new TextDecoder();
     let text = '';
     const prompts = [new TextEncoder().encode(prompt)];
-    for await (const { bytes } of runner.generate?.(prompts, { temperature: 0.8, topP: 0.95, ...options }) ?? []) text += decoder.decode(bytes, { stream: true });
+    for await (const { bytes } of runner.generate?.(prompts, { temperature: 0.8, topP: 0.95, ...options }) ?? [])
+      text += decoder.decode(bytes, { stream: true });
     return text + decoder.decode();
   } finally {
     await runner.dispose();

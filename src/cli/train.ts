@@ -77,7 +77,13 @@ export function trainCommand(): Command {
     .option('--kv-heads <n>', 'heads of keys and values (default: all heads)', wholeNumber(1))
     .option('--hidden <n>', 'width inside the feed-forward block', wholeNumber(1))
     .addOption(
-      new Option('--activation <name>', 'of the feed-forward block').choices(['swiglu', 'gelu_tanh', 'gelu', 'relu', 'silu']),
+      new Option('--activation <name>', 'of the feed-forward block').choices([
+        'swiglu',
+        'gelu_tanh',
+        'gelu',
+        'relu',
+        'silu',
+      ]),
     )
     .option('--rope-theta <number>', 'base of the rotary positions', numberFrom(1))
     .option('--norm-epsilon <number>', 'added inside the norms', numberFrom(0, 1))
@@ -88,12 +94,20 @@ export function trainCommand(): Command {
     .option('--tokenizer <file>', "a tokenizer.json, or 'bytes' (default: one is trained on the text)")
     .option('--vocabulary <n>', 'tokens of the tokenizer that is trained (default: 4096)', wholeNumber(257))
     .option('--from <folder>', 'a model to go on from, with its tokenizer')
-    .option('--freeze <pattern>', 'parameters to leave as they are, such as embedding or blocks.0.*; repeatable', several)
+    .option(
+      '--freeze <pattern>',
+      'parameters to leave as they are, such as embedding or blocks.0.*; repeatable',
+      several,
+    )
     .optionsGroup('Training:')
     .option('--batch <n>', 'rows of a batch', wholeNumber(1), 16)
     .option('--accumulate <n>', 'batches of one update', wholeNumber(1), 1)
     .option('--steps <n>', 'updates', wholeNumber(1))
-    .option('--minutes <number>', 'minutes, turned into a number of updates at the start (default: 10)', numberFrom(0.01))
+    .option(
+      '--minutes <number>',
+      'minutes, turned into a number of updates at the start (default: 10)',
+      numberFrom(0.01),
+    )
     .option('--rate <number>', 'highest learning rate (default: by size, 2e-3 for tiny)', numberFrom(0))
     .addOption(new Option('--schedule <name>', 'of the rate').choices(['constant', 'cosine', 'wsd']).default('cosine'))
     .option('--warmup <n>', 'updates of warm-up, or a share of all below 1 (default: 0.05)', numberFrom(0))
@@ -135,7 +149,8 @@ function onnxKinds(text: string): readonly (typeof KINDS)[number][] {
   if (text === 'none') return [];
   return text.split(',').map((name) => {
     const kind = KINDS.find((known) => known === name.trim());
-    if (kind === undefined) throw new InvalidArgumentError(`There is no "${name}": choose among fp32, fp16, quantized and none.`);
+    if (kind === undefined)
+      throw new InvalidArgumentError(`There is no "${name}": choose among fp32, fp16, quantized and none.`);
     return kind;
   });
 }

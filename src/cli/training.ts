@@ -3,7 +3,14 @@
 import type { Corpus } from '../formats/index.js';
 import type { Gpt, GptParameters } from '../language-models/index.js';
 import { lossToBitsPerByte } from '../measures/index.js';
-import { type BatchSource, type EndEvent, type TokenBatch, type TokenProgress, tokenSource, type TrainEvent } from '../nn/index.js';
+import {
+  type BatchSource,
+  type EndEvent,
+  type TokenBatch,
+  type TokenProgress,
+  type TrainEvent,
+  tokenSource,
+} from '../nn/index.js';
 import { random, TesseraError } from '../tensor/index.js';
 import { count, duration, type Output, type Progress, size } from './output.js';
 
@@ -53,7 +60,11 @@ export async function openTrainingSource(options: TrainingSourceOptions): Promis
   const start = source.cursor();
   await source.next();
   await source.seek(start);
-  return { source, bytesPerToken: () => seen.bytes / Math.max(1, seen.tokens), read: () => ({ bytes: seen.bytes, tokens: seen.tokens }) };
+  return {
+    source,
+    bytesPerToken: () => seen.bytes / Math.max(1, seen.tokens),
+    read: () => ({ bytes: seen.bytes, tokens: seen.tokens }),
+  };
 }
 
 /** What is shown while a run is followed. */
@@ -67,7 +78,10 @@ export interface FollowOptions {
 }
 
 /** Shows a run's events until its end. @throws what the run throws; aborted, naming the checkpoint, when it was stopped. */
-export async function followTraining(events: AsyncIterable<TrainEvent<GptParameters>>, options: FollowOptions): Promise<EndEvent<GptParameters>> {
+export async function followTraining(
+  events: AsyncIterable<TrainEvent<GptParameters>>,
+  options: FollowOptions,
+): Promise<EndEvent<GptParameters>> {
   const { output, bytesPerToken } = options;
   let progress: Progress | undefined;
   let measuring: Progress | undefined;
@@ -80,9 +94,13 @@ export async function followTraining(events: AsyncIterable<TrainEvent<GptParamet
           await options.onStart?.();
           const { parameters, trained, flops, threads, device } = event;
           const some = trained < parameters ? `, ${count(trained)} of them trained` : '';
-          output.note(`Model: ${count(parameters)} parameters${some}; ${(flops / 1e9).toFixed(1)} GFLOP an update; ${device}, ${threads} threads.`);
+          output.note(
+            `Model: ${count(parameters)} parameters${some}; ${(flops / 1e9).toFixed(1)} GFLOP an update; ${device}, ${threads} threads.`,
+          );
           if (event.resumed && event.step < (event.steps ?? Number.POSITIVE_INFINITY)) {
-            output.note(`Going on after update ${count(event.step)}${event.steps === undefined ? '' : ` of ${count(event.steps)}`}.`);
+            output.note(
+              `Going on after update ${count(event.step)}${event.steps === undefined ? '' : ` of ${count(event.steps)}`}.`,
+            );
           }
           break;
         }
@@ -124,9 +142,14 @@ export async function followTraining(events: AsyncIterable<TrainEvent<GptParamet
   }
   if (end === undefined) throw new Error('a run has an end');
   if (end.reason === 'aborted') {
-    const kept = end.checkpoint === undefined ? 'before its first update; nothing is kept' : `after update ${count(end.step)}; the checkpoint is ${end.checkpoint}`;
+    const kept =
+      end.checkpoint === undefined
+        ? 'before its first update; nothing is kept'
+        : `after update ${count(end.step)}; the checkpoint is ${end.checkpoint}`;
     throw new TesseraError('aborted', `The training was stopped ${kept}.`, { hint: options.again });
   }
-  output.note(`Trained: ${count(end.step)} updates in ${duration(end.seconds)}${end.loss === undefined ? '' : `, last loss ${end.loss.toFixed(3)} (${bits(end.loss)})`}.`);
+  output.note(
+    `Trained: ${count(end.step)} updates in ${duration(end.seconds)}${end.loss === undefined ? '' : `, last loss ${end.loss.toFixed(3)} (${bits(end.loss)})`}.`,
+  );
   return end;
 }

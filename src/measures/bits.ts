@@ -43,5 +43,7 @@ export function conditionalBytes(compressedBoth: number, compressedFirst: number
 
 function positive(count: number, what: string): number {
   if (count > 0) return count;
-  throw new TesseraError('bad-input', `There are no ${what} to divide by.`, { hint: 'Measure a text that is not empty.' });
+  throw new TesseraError('bad-input', `There are no ${what} to divide by.`, {
+    hint: 'Measure a text that is not empty.',
+  });
 }

@@ -84,7 +84,12 @@ export interface SelfAttentionOptions extends AttentionOptions {
  * Self-attention of `x` `[batch * time, width]`: rows stay flat between products, which spares two reshapes for each.
  * @returns the same shape.
  */
-export function selfAttention(parameters: AttentionParameters, x: Tensor, options: SelfAttentionOptions, call: Call): Tensor {
+export function selfAttention(
+  parameters: AttentionParameters,
+  x: Tensor,
+  options: SelfAttentionOptions,
+  call: Call,
+): Tensor {
   const { batch, time, head } = options;
   const apart = (projected: Tensor, heads: number, turned: boolean): Tensor => {
     const rows = options.rotary;
@@ -203,7 +208,10 @@ export function joined(past: readonly CachedRows[], mask: Tensor, present: Cache
     const [, here] = splitSizes(positions, [before.key.shape[2] ?? 1, time], 0);
     if (here === undefined) throw new Error('two parts were split');
     const order = greaterEqual(reshape(here, [1, 1, time, 1]), reshape(positions, [1, 1, 1, total]));
-    const bias = mul(mul(sub(mul(cast(order, 'float32'), reshape(cast(mask, 'float32'), [batch, 1, 1, total])), 1), -1), MASKED);
+    const bias = mul(
+      mul(sub(mul(cast(order, 'float32'), reshape(cast(mask, 'float32'), [batch, 1, 1, total])), 1), -1),
+      MASKED,
+    );
     const q = grouped(query, key.shape[1] ?? 1);
     const scale = 1 / Math.sqrt(Number(query.shape[3]));
     const scores = biased(matmul(q, keys, { transposeB: true, scale }), bias, time);

@@ -51,7 +51,9 @@ export type NormKind = 'layer' | 'rms';
 /** Fresh parameters of a norm: ones, and zeros for the bias of a layer norm. */
 export function initNorm(kind: NormKind, width: number): NormParameters<NDArray> {
   const weight: NDArray = { dtype: 'float32', shape: [width], data: new Float32Array(width).fill(1) };
-  return kind === 'rms' ? { weight } : { weight, bias: { dtype: 'float32', shape: [width], data: new Float32Array(width) } };
+  return kind === 'rms'
+    ? { weight }
+    : { weight, bias: { dtype: 'float32', shape: [width], data: new Float32Array(width) } };
 }
 
 /** Layer norm or RMS norm over the last axis. */

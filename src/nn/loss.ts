@@ -1,6 +1,18 @@
 /** Losses as totals and counts, so that what is divided is decided once, at the update. */
 
-import { cast, constant, crossEntropyRows, type Dimension, equal, logicalNot, maximum, mul, reshape, sum, type Tensor } from '../tensor/index.js';
+import {
+  cast,
+  constant,
+  crossEntropyRows,
+  type Dimension,
+  equal,
+  logicalNot,
+  maximum,
+  mul,
+  reshape,
+  sum,
+  type Tensor,
+} from '../tensor/index.js';
 import type { LossParts, Objective, TokenBatch } from './module.js';
 
 /** What is counted in a cross-entropy. */

@@ -36,7 +36,13 @@ export interface Objective<B, O, Q = Record<string, never>> {
 /** Gradient steps with moments that mirror the parameters. `rate` is a float32 scalar. */
 export interface Optimizer<P, M> {
   init(parameters: Arrays<P>): Arrays<M>;
-  update(parameters: P, gradients: P, moments: M, rate: Tensor, call: Call): { readonly parameters: P; readonly moments: M };
+  update(
+    parameters: P,
+    gradients: P,
+    moments: M,
+    rate: Tensor,
+    call: Call,
+  ): { readonly parameters: P; readonly moments: M };
 }
 
 /** The size of a batch: rows, and positions in each. */
@@ -58,7 +64,10 @@ export interface ExportSpec {
 export interface Runner {
   /** Bits that the model needs to write the document, every byte counted once. */
   bits?(document: Uint8Array, options?: BitsOptions): Promise<{ readonly bits: number; readonly error?: number }>;
-  generate?(prompts: readonly Uint8Array[], options?: GenerateOptions): AsyncIterable<{ readonly row: number; readonly bytes: Uint8Array }>;
+  generate?(
+    prompts: readonly Uint8Array[],
+    options?: GenerateOptions,
+  ): AsyncIterable<{ readonly row: number; readonly bytes: Uint8Array }>;
   dispose(): Promise<void>;
 }
 

@@ -12,7 +12,8 @@ export function checkSampling({ temperature = 1, topK, topP = 1, repetitionPenal
     throw new TesseraError('bad-option', what);
   };
   if (!(temperature >= 0)) refuse(`The temperature must be 0 or more, not ${temperature}.`);
-  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) refuse(`top-k must be a whole number from 1, not ${topK}.`);
+  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1))
+    refuse(`top-k must be a whole number from 1, not ${topK}.`);
   if (!(topP > 0 && topP <= 1)) refuse(`top-p must be above 0 and at most 1, not ${topP}.`);
   if (!(repetitionPenalty > 0)) refuse(`The repetition penalty must be above 0, not ${repetitionPenalty}.`);
 }
@@ -28,7 +29,12 @@ export function argmaxOf(values: ArrayLike<number>): number {
  * A token drawn from `softmax(logits / temperature)`, cut by top-k and nucleus (Holtzman et al., arXiv 1904.09751).
  * `logits` is changed by the penalty; `seen` are the tokens so far; `uniform` gives numbers in [0, 1).
  */
-export function sampleToken(logits: Float32Array, options: SamplingOptions, uniform: () => number, seen: Iterable<number> = []): number {
+export function sampleToken(
+  logits: Float32Array,
+  options: SamplingOptions,
+  uniform: () => number,
+  seen: Iterable<number> = [],
+): number {
   const { temperature = 1, topK = logits.length, topP = 1, repetitionPenalty = 1 } = options;
   if (repetitionPenalty !== 1) {
     for (const token of new Set(seen)) {

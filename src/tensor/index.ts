@@ -1,12 +1,25 @@
 /** Symbolic tensors, operations with gradients, random draws, and runtimes that run them as ONNX programs. */
 
-export { TesseraError, type ErrorCode } from '../host/error.js';
-export { type ArrayOf, allocate, array, BYTES, bytesOf, type DType, isNDArray, type NDArray, ndarray, sizeOf, viewAs, zeros } from './ndarray.js';
-export { constant, type Dimension, isTensor, type Shape, type Spec, shapeText, type Tensor } from './graph.js';
-export { type Arrays, arrayLeaves, type Leaf, mapArrays, mapTensors, mapTree, nest, type Specs, specLeaves, tensorLeaves, type Tensors } from './tree.js';
+export { type ErrorCode, TesseraError } from '../host/error.js';
 export { grad, gradients, type Loss, valueAndGrad } from './gradient.js';
-export { type Random, random } from './random.js';
-export { type Append, type Call, type Draw, type ProgramSpecs, specsOf, type Traceable, type Traced, type TracedRandom } from './trace.js';
+export { constant, type Dimension, isTensor, type Shape, type Spec, shapeText, type Tensor } from './graph.js';
+export {
+  type ArrayOf,
+  allocate,
+  array,
+  BYTES,
+  bytesOf,
+  type DType,
+  isNDArray,
+  type NDArray,
+  ndarray,
+  sizeOf,
+  viewAs,
+  zeros,
+} from './ndarray.js';
+export type { Lowered } from './onnx/lower.js';
+export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
+export { encodeFiles } from './onnx/write.js';
 export * from './operations/broadcast.js';
 export * from './operations/elementwise.js';
 export * from './operations/fused.js';
@@ -14,10 +27,9 @@ export * from './operations/gather.js';
 export * from './operations/matmul.js';
 export * from './operations/reduce.js';
 export * from './operations/shape.js';
-export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
-export type { Lowered } from './onnx/lower.js';
-export { encodeFiles } from './onnx/write.js';
+export { type Random, random } from './random.js';
 export { writeModel } from './runtime/load.js';
+export { type Device, ONNXRUNTIME_VERSION } from './runtime/provider.js';
 export {
   createRuntime,
   type DeviceTree,
@@ -30,4 +42,26 @@ export {
   type Runtime,
   type RuntimeOptions,
 } from './runtime/runtime.js';
-export { type Device, ONNXRUNTIME_VERSION } from './runtime/provider.js';
+export {
+  type Append,
+  type Call,
+  type Draw,
+  type ProgramSpecs,
+  specsOf,
+  type Traceable,
+  type Traced,
+  type TracedRandom,
+} from './trace.js';
+export {
+  type Arrays,
+  arrayLeaves,
+  type Leaf,
+  mapArrays,
+  mapTensors,
+  mapTree,
+  nest,
+  type Specs,
+  specLeaves,
+  type Tensors,
+  tensorLeaves,
+} from './tree.js';

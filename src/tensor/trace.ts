@@ -1,12 +1,12 @@
 /** Tracing: a function of tensors is called once, and what it returns, records and draws becomes a program. */
 
 import { TesseraError } from '../host/error.js';
-import { enterScope, input, isStatic, sameShape, type Spec, shapeError, shapeText, type Tensor } from './graph.js';
+import { enterScope, input, isStatic, type Spec, sameShape, shapeError, shapeText, type Tensor } from './graph.js';
 import type { NDArray } from './ndarray.js';
-import { cast, lessEqual, mul } from './operations/elementwise.js';
 import { sum } from './operations/broadcast.js';
+import { cast, lessEqual, mul } from './operations/elementwise.js';
 import { cumsum, softmax } from './operations/reduce.js';
-import { random, type Random } from './random.js';
+import { type Random, random } from './random.js';
 import { isSpec, joinPath, type Leaf, mapTree, type Specs, tensorLeaves } from './tree.js';
 
 /** What a traced function may use beside its arguments. */
@@ -134,7 +134,8 @@ function callAt(recorder: Recorder, training: boolean, path: string): Call {
       return callAt(recorder, training, inner);
     },
     record: (name, figure) => {
-      if (figure.shape.length !== 0) throw shapeError(`The figure "${name}" must be a scalar, not ${shapeText(figure.shape)}.`);
+      if (figure.shape.length !== 0)
+        throw shapeError(`The figure "${name}" must be a scalar, not ${shapeText(figure.shape)}.`);
       recorder.figures.set(joinPath(path, name), figure);
     },
   };
@@ -182,7 +183,8 @@ function checkUpdates(state: readonly Leaf<Tensor>[], updates: readonly Leaf<Ten
   const known = new Map(state);
   return updates.filter(([path, tensor]) => {
     const old = known.get(path);
-    if (old === undefined) throw new TesseraError('bad-option', `The program returned state "${path}", which its state does not have.`);
+    if (old === undefined)
+      throw new TesseraError('bad-option', `The program returned state "${path}", which its state does not have.`);
     if (old.dtype !== tensor.dtype || !sameShape(old.shape, tensor.shape)) {
       const [was, is] = [old, tensor].map(({ dtype, shape }) => `${dtype} ${shapeText(shape)}`);
       throw shapeError(`The state "${path}" is ${was} and would become ${is}.`);

@@ -49,7 +49,12 @@ export function specLeaves(tree: unknown): Leaf<Spec>[] {
 }
 
 /** A tree of the same form with every leaf replaced. The result's type is the caller's to state. */
-export function mapTree<L, R>(tree: unknown, isLeaf: Test<L>, replace: (leaf: L, path: string) => unknown, path = ''): R {
+export function mapTree<L, R>(
+  tree: unknown,
+  isLeaf: Test<L>,
+  replace: (leaf: L, path: string) => unknown,
+  path = '',
+): R {
   const walk = (branch: unknown, at: string): unknown => {
     if (branch === undefined || branch === null) return branch;
     if (isLeaf(branch)) return replace(branch, at);

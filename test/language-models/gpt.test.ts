@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   exportDecoder,
   forward,
@@ -18,12 +17,30 @@ import {
   saveGpt,
   toConfig,
 } from 'tessera-kit/language-models';
-import { array, arrayLeaves, createRuntime, encodeFiles, evaluate, mapArrays, random, type Runtime, TesseraError } from 'tessera-kit/tensor';
+import {
+  array,
+  arrayLeaves,
+  createRuntime,
+  encodeFiles,
+  evaluate,
+  mapArrays,
+  type Runtime,
+  random,
+  TesseraError,
+} from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { referenceLogits } from './reference.js';
 
 const tokenizer = byteTokenizer();
-const SMALL = { vocabulary: tokenizer.vocabulary.size, layers: 2, width: 24, context: 16, hidden: 40, endOfText: tokenizer.endOfText ?? 0 };
+const SMALL = {
+  vocabulary: tokenizer.vocabulary.size,
+  layers: 2,
+  width: 24,
+  context: 16,
+  hidden: 40,
+  endOfText: tokenizer.endOfText ?? 0,
+};
 const FORMS: readonly (readonly [string, GptChoices])[] = [
   ['gpt2', { ...SMALL, style: 'gpt2', heads: 3 }],
   ['llama', { ...SMALL, style: 'llama', heads: 2, tied: false }],
@@ -46,10 +63,14 @@ function text(length: number, seed = 1): number[] {
 
 async function fullLogits(choices: GptChoices, ids: readonly number[]): Promise<Float32Array> {
   const { options, parameters } = strongParameters(choices);
-  const out = await evaluate((weights, batch) => {
-    const call = { training: false, at: () => call, record: () => undefined } as never;
-    return forward(options, weights as never, batch as never, call);
-  }, parameters, array(ids, [1, ids.length], 'int32'));
+  const out = await evaluate(
+    (weights, batch) => {
+      const call = { training: false, at: () => call, record: () => undefined } as never;
+      return forward(options, weights as never, batch as never, call);
+    },
+    parameters,
+    array(ids, [1, ids.length], 'int32'),
+  );
   return (out as { data: Float32Array }).data;
 }
 
@@ -80,7 +101,8 @@ describe.each(FORMS)('%s', (name, choices) => {
     const prompts = [text(3, 4), text(7, 5), text(6, 6)];
     const made: number[][] = prompts.map(() => []);
     const bytes = prompts.map((ids) => tokenizer.decodeBytes(ids));
-    for await (const piece of runner.generate(bytes, { temperature: 0, maxTokens: 8 })) made[piece.row]?.push(...piece.bytes);
+    for await (const piece of runner.generate(bytes, { temperature: 0, maxTokens: 8 }))
+      made[piece.row]?.push(...piece.bytes);
     await runner.dispose();
     for (const [row, prompt] of prompts.entries()) {
       const ids = [...tokenizer.encodeBytes(bytes[row] ?? new Uint8Array())];
@@ -128,12 +150,18 @@ describe.each(FORMS)('%s', (name, choices) => {
       let cache: Record<string, unknown> = {};
       for (let layer = 0; layer < options.layers; layer++) {
         for (const role of ['key', 'value']) {
-          cache[`past_key_values.${layer}.${role}`] = new ort.Tensor('float32', new Float32Array(0), [1, options.kvHeads, 0, options.head]);
+          cache[`past_key_values.${layer}.${role}`] = new ort.Tensor('float32', new Float32Array(0), [
+            1,
+            options.kvHeads,
+            0,
+            options.head,
+          ]);
         }
       }
       let logits = new Float32Array(0);
       for (const piece of pieces) {
-        const int64 = (values: readonly number[]) => new ort.Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+        const int64 = (values: readonly number[]) =>
+          new ort.Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
         const result = await session.run({
           input_ids: int64(piece),
           position_ids: int64(piece.map((_, i) => past + i)),
@@ -141,7 +169,11 @@ describe.each(FORMS)('%s', (name, choices) => {
           ...(cache as Record<string, InstanceType<typeof ort.Tensor>>),
         });
         past += piece.length;
-        cache = Object.fromEntries(Object.entries(result).filter(([key]) => key !== 'logits').map(([key, value]) => [key.replace('present', 'past_key_values'), value]));
+        cache = Object.fromEntries(
+          Object.entries(result)
+            .filter(([key]) => key !== 'logits')
+            .map(([key, value]) => [key.replace('present', 'past_key_values'), value]),
+        );
         logits = result.logits?.data as Float32Array<ArrayBuffer>;
       }
       await session.release();
@@ -149,12 +181,16 @@ describe.each(FORMS)('%s', (name, choices) => {
     };
     const last = expected.subarray(-options.vocabulary);
     const size = Math.max(...last.map(Math.abs));
-    const distance = (logits: Float32Array) => Math.max(...logits.map((value, i) => Math.abs(value - (last[i] ?? 0)))) / size;
+    const distance = (logits: Float32Array) =>
+      Math.max(...logits.map((value, i) => Math.abs(value - (last[i] ?? 0)))) / size;
     const [file] = encodeFiles(lowered, 'model.onnx');
     const model = file?.bytes ?? new Uint8Array();
     expect(distance(await run(model, [ids]))).toBeLessThan(1e-4);
     expect(distance(await run(model, [ids.slice(0, 4), ids.slice(4, 9), ids.slice(9)]))).toBeLessThan(1e-4);
-    for (const [convert, limit] of [[halfWeights, 5e-3], [quantizedWeights, 0.1]] as const) {
+    for (const [convert, limit] of [
+      [halfWeights, 5e-3],
+      [quantizedWeights, 0.1],
+    ] as const) {
       const [smaller] = encodeFiles(convert(lowered), 'model.onnx');
       expect(distance(await run(smaller?.bytes ?? new Uint8Array(), [ids]))).toBeLessThan(limit);
     }
@@ -166,8 +202,13 @@ describe.each(FORMS)('%s', (name, choices) => {
     const loaded = await loadGpt(path);
     expect(loaded.model.architecture).toEqual(options);
     const back = new Map(arrayLeaves(await loaded.parameters()));
-    for (const [leafPath, leaf] of arrayLeaves(parameters)) expect(back.get(leafPath)?.data, leafPath).toEqual(leaf.data);
-    expect([...loaded.weights.names].sort()).toEqual(publishedTensors(options).map((tensor) => tensor.name).sort());
+    for (const [leafPath, leaf] of arrayLeaves(parameters))
+      expect(back.get(leafPath)?.data, leafPath).toEqual(leaf.data);
+    expect([...loaded.weights.names].sort()).toEqual(
+      publishedTensors(options)
+        .map((tensor) => tensor.name)
+        .sort(),
+    );
     await loaded.close();
   });
 
@@ -187,7 +228,11 @@ describe('generation', () => {
   };
 
   it('is the same for the same seed and another for another', async () => {
-    const [first, again, other] = [await collect({ seed: 1, maxTokens: 12 }), await collect({ seed: 1, maxTokens: 12 }), await collect({ seed: 2, maxTokens: 12 })];
+    const [first, again, other] = [
+      await collect({ seed: 1, maxTokens: 12 }),
+      await collect({ seed: 1, maxTokens: 12 }),
+      await collect({ seed: 2, maxTokens: 12 }),
+    ];
     expect(first).toEqual(again);
     expect(first).not.toEqual(other);
   });
@@ -215,7 +260,11 @@ describe('generation', () => {
 describe('bad input', () => {
   const table: readonly (readonly [string, GptChoices, RegExp])[] = [
     ['a width that does not divide', { vocabulary: 10, width: 30, heads: 4 }, /does not divide into 4 heads/],
-    ['key heads that do not divide', { vocabulary: 10, width: 24, heads: 6, kvHeads: 4 }, /4 key heads do not divide 6/],
+    [
+      'key heads that do not divide',
+      { vocabulary: 10, width: 24, heads: 6, kvHeads: 4 },
+      /4 key heads do not divide 6/,
+    ],
     ['an odd head', { vocabulary: 10, width: 15, heads: 3 }, /even head width/],
     ['a gated gpt2', { vocabulary: 10, style: 'gpt2', activation: 'swiglu' }, /no gated activation/],
     ['a token outside', { vocabulary: 10, endOfText: 10 }, /not in a vocabulary of 10/],
@@ -229,7 +278,9 @@ describe('bad input', () => {
 
   it('names what a foreign config.json asks for', () => {
     expect(() => fromConfig({ model_type: 'bert' })).toThrow(/model type "bert"/);
-    expect(() => fromConfig({ ...toConfig(gptOptions({ vocabulary: 9 })), rope_scaling: { type: 'linear' } })).toThrow(/rope_scaling/);
+    expect(() => fromConfig({ ...toConfig(gptOptions({ vocabulary: 9 })), rope_scaling: { type: 'linear' } })).toThrow(
+      /rope_scaling/,
+    );
     expect(() => fromConfig({ model_type: 'llama' })).toThrow(/lacks the number/);
   });
 

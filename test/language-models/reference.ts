@@ -1,7 +1,7 @@
 /** A slow GPT in plain float64 arithmetic, written from the papers' equations alone, to hold the fast one against. */
 
 import type { GptOptions } from 'tessera-kit/language-models';
-import { type NDArray, arrayLeaves } from 'tessera-kit/tensor';
+import { arrayLeaves, type NDArray } from 'tessera-kit/tensor';
 
 type Matrix = number[][];
 
@@ -17,20 +17,26 @@ export function referenceLogits(options: GptOptions, parameters: unknown, ids: r
   const matrix = (path: string): Matrix => {
     const array = get(path);
     const [rows = 0, columns = 0] = array.shape;
-    return Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => at(array, i * columns + j)));
+    return Array.from({ length: rows }, (_, i) =>
+      Array.from({ length: columns }, (_, j) => at(array, i * columns + j)),
+    );
   };
   const vector = (path: string): number[] => Array.from(get(path).data, Number);
   const affine = (path: string, x: number[]): number[] => {
     const weight = matrix(`${path}.weight`);
     const bias = leaves.has(`${path}.bias`) ? vector(`${path}.bias`) : undefined;
-    return (weight[0] ?? []).map((_, j) => x.reduce((sum, value, i) => sum + value * (weight[i]?.[j] ?? 0), bias?.[j] ?? 0));
+    return (weight[0] ?? []).map((_, j) =>
+      x.reduce((sum, value, i) => sum + value * (weight[i]?.[j] ?? 0), bias?.[j] ?? 0),
+    );
   };
   const normed = (path: string, x: number[]): number[] => {
     const weight = vector(`${path}.weight`);
     const mean = options.style === 'gpt2' ? x.reduce((a, b) => a + b, 0) / x.length : 0;
     const square = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length;
     const bias = leaves.has(`${path}.bias`) ? vector(`${path}.bias`) : undefined;
-    return x.map((value, i) => ((value - mean) / Math.sqrt(square + options.normEpsilon)) * (weight[i] ?? 0) + (bias?.[i] ?? 0));
+    return x.map(
+      (value, i) => ((value - mean) / Math.sqrt(square + options.normEpsilon)) * (weight[i] ?? 0) + (bias?.[i] ?? 0),
+    );
   };
   const turn = (x: number[], position: number): number[] => {
     const half = x.length / 2;
@@ -68,15 +74,23 @@ export function referenceLogits(options: GptOptions, parameters: unknown, ids: r
         const weights = scores.map((score) => Math.exp(score - top));
         const total = weights.reduce((a, b) => a + b, 0);
         return Array.from({ length: head }, (_, i) =>
-          weights.reduce((sum, weight, source) => sum + (weight / total) * (cut(values[source] ?? [], shared)[i] ?? 0), 0),
+          weights.reduce(
+            (sum, weight, source) => sum + (weight / total) * (cut(values[source] ?? [], shared)[i] ?? 0),
+            0,
+          ),
         );
       }).flat(),
     );
-    stream = stream.map((x, time) => affine(`${path}.attention.out`, mixed[time] ?? []).map((value, i) => value + (x[i] ?? 0)));
+    stream = stream.map((x, time) =>
+      affine(`${path}.attention.out`, mixed[time] ?? []).map((value, i) => value + (x[i] ?? 0)),
+    );
     stream = stream.map((x) => {
       const normal = normed(`${path}.norm2`, x);
       const up = affine(`${path}.mlp.up`, normal);
-      const hidden = options.style === 'llama' ? affine(`${path}.mlp.gate`, normal).map((gate, i) => silu(gate) * (up[i] ?? 0)) : up.map(gelu);
+      const hidden =
+        options.style === 'llama'
+          ? affine(`${path}.mlp.gate`, normal).map((gate, i) => silu(gate) * (up[i] ?? 0))
+          : up.map(gelu);
       return affine(`${path}.mlp.down`, hidden).map((value, i) => value + (x[i] ?? 0));
     });
   }

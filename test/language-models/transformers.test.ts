@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-models';
-import { createRuntime, mapArrays, random, type Runtime } from 'tessera-kit/tensor';
+import { createRuntime, mapArrays, type Runtime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const tokenizer = byteTokenizer();
 let folder: string;
@@ -32,16 +32,24 @@ describe.each([
       const noise = random(6).child(path).normal(leaf.shape, 0.2);
       return { ...noise, data: noise.data.map((value, i) => value + Number(leaf.data[i])) };
     });
-    await saveGpt(join(folder, name), { architecture: model.architecture, parameters, tokenizer, onnx: ['fp32', 'fp16', 'quantized'] });
+    await saveGpt(join(folder, name), {
+      architecture: model.architecture,
+      parameters,
+      tokenizer,
+      onnx: ['fp32', 'fp16', 'quantized'],
+    });
     const runner = await openGptRunner(runtime, model.architecture, parameters, tokenizer);
     const prompt = 'The union of';
     const bytes: number[] = [];
-    for await (const piece of runner.generate([new TextEncoder().encode(prompt)], { temperature: 0, maxTokens: 20 })) bytes.push(...piece.bytes);
+    for await (const piece of runner.generate([new TextEncoder().encode(prompt)], { temperature: 0, maxTokens: 20 }))
+      bytes.push(...piece.bytes);
     await runner.dispose();
     const ours = new TextDecoder().decode(Uint8Array.from(bytes));
     for (const dtype of ['fp32', 'fp16', 'q8'] as const) {
       const generator = await pipeline('text-generation', name, { dtype, device: 'cpu' });
-      const [made] = (await generator(prompt, { max_new_tokens: 20, do_sample: false, return_full_text: false })) as { generated_text: string }[];
+      const [made] = (await generator(prompt, { max_new_tokens: 20, do_sample: false, return_full_text: false })) as {
+        generated_text: string;
+      }[];
       await generator.dispose();
       if (dtype === 'fp32') expect(made?.generated_text).toBe(ours);
       else expect(made?.generated_text.length).toBeGreaterThan(0);

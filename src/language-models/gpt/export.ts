@@ -4,6 +4,7 @@
  * time axes.
  */
 
+import { type CachedRows, joined } from '../../nn/index.js';
 import {
   type Arrays,
   constant,
@@ -16,7 +17,6 @@ import {
   type Tensor,
   type Tensors,
 } from '../../tensor/index.js';
-import { type CachedRows, joined } from '../../nn/index.js';
 import { type GptParameters, hiddenStates, logitsOf } from './model.js';
 import type { GptOptions } from './options.js';
 
@@ -29,7 +29,11 @@ interface DecoderInput {
 
 /** Parameters as constants of a graph. */
 export function frozen(parameters: Arrays<GptParameters>): GptParameters {
-  return mapTree<Parameters<typeof constant>[0] & object, Tensors<Arrays<GptParameters>>>(parameters, isNDArray, (leaf) => constant(leaf)) as GptParameters;
+  return mapTree<Parameters<typeof constant>[0] & object, Tensors<Arrays<GptParameters>>>(
+    parameters,
+    isNDArray,
+    (leaf) => constant(leaf),
+  ) as GptParameters;
 }
 
 /** The decoder with cache inputs and outputs, its weights inside. */

@@ -1,11 +1,11 @@
 /** A GPT as a Hugging Face folder with `onnx/` in it, written whole or not at all, and read back from any writer. */
 
 import { joinPath } from '#host';
-import { type Arrays, type Lowered, TesseraError, writeModel } from '../../tensor/index.js';
 import { readModelFolder, type Safetensors, writeModelFolder } from '../../formats/index.js';
+import { type Arrays, type Lowered, TesseraError, writeModel } from '../../tensor/index.js';
 import { openTokenizer, type Tokenizer } from '../../tokenizers/index.js';
 import { exportDecoder } from './export.js';
-import { gpt, type Gpt } from './gpt.js';
+import { type Gpt, gpt } from './gpt.js';
 import type { GptParameters } from './model.js';
 import { fromPublished, toPublished } from './names.js';
 import { fromConfig, type GptOptions, toConfig } from './options.js';
@@ -36,8 +36,15 @@ export async function saveGpt(folder: string, options: SaveGptOptions): Promise<
   const { endOfText } = architecture;
   await writeModelFolder(folder, {
     config: toConfig(architecture),
-    generationConfig: { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText, max_length: architecture.context },
-    files: Object.fromEntries(tokenizer.save({ maxLength: architecture.context }).map(({ file, text }) => [file, text])),
+    generationConfig: {
+      bos_token_id: endOfText,
+      eos_token_id: endOfText,
+      pad_token_id: endOfText,
+      max_length: architecture.context,
+    },
+    files: Object.fromEntries(
+      tokenizer.save({ maxLength: architecture.context }).map(({ file, text }) => [file, text]),
+    ),
     weights: toPublished(architecture, parameters),
     signal,
     more: async (temporary) => {
@@ -71,13 +78,22 @@ export async function loadGpt(folder: string): Promise<LoadedGpt> {
     if (found.tokenizerPath === undefined) throw new TesseraError('not-found', `${folder} has no tokenizer.json.`);
     const tokenizer = await openTokenizer(found.tokenizerPath);
     if (tokenizer.vocabulary.size > options.vocabulary) {
-      throw new TesseraError('mismatch', `The tokenizer in ${folder} has ${tokenizer.vocabulary.size} tokens, its model an embedding of ${options.vocabulary}.`, {
-        hint: 'Put the tokenizer that the model was trained with into the folder.',
-      });
+      throw new TesseraError(
+        'mismatch',
+        `The tokenizer in ${folder} has ${tokenizer.vocabulary.size} tokens, its model an embedding of ${options.vocabulary}.`,
+        {
+          hint: 'Put the tokenizer that the model was trained with into the folder.',
+        },
+      );
     }
     const { style, vocabulary, endOfText: _own, ...rest } = options;
     const model = gpt({ ...rest, style, vocabulary, tokenizer, endOfText: options.endOfText });
-    return { model, parameters: () => fromPublished(options, found.weights), weights: found.weights, close: found.close };
+    return {
+      model,
+      parameters: () => fromPublished(options, found.weights),
+      weights: found.weights,
+      close: found.close,
+    };
   } catch (error) {
     await found.close();
     throw error;

@@ -1,10 +1,18 @@
 /** The gpt family: options, model, files and runner. */
 
 export { exportDecoder } from './export.js';
-export { loadGpt, type LoadedGpt, type OnnxPrecision, saveGpt, type SaveGptOptions } from './folder.js';
+export { type LoadedGpt, loadGpt, type OnnxPrecision, type SaveGptOptions, saveGpt } from './folder.js';
 export { type Gpt, type GptSettings, gpt } from './gpt.js';
 export { forward, type GptContext, type GptParameters, hiddenStates, initGpt, logitsOf } from './model.js';
 export { fromPublished, publishedTensors, toPublished } from './names.js';
-export { fromConfig, GPT_SIZES, type GptChoices, type GptOptions, type GptSize, gptOptions, toConfig } from './options.js';
+export {
+  fromConfig,
+  GPT_SIZES,
+  type GptChoices,
+  type GptOptions,
+  type GptSize,
+  gptOptions,
+  toConfig,
+} from './options.js';
 export { halfWeights, quantizedWeights } from './precision.js';
 export { openGptRunner } from './runner.js';

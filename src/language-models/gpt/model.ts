@@ -9,20 +9,6 @@
  */
 
 import {
-  add,
-  type Arrays,
-  type Call,
-  cast,
-  constant,
-  matmul,
-  type NDArray,
-  type Random,
-  reshape,
-  rotaryTables,
-  slice,
-  type Tensor,
-} from '../../tensor/index.js';
-import {
   type Attend,
   type AttentionParameters,
   causal,
@@ -39,6 +25,20 @@ import {
   selfAttention,
   unembed,
 } from '../../nn/index.js';
+import {
+  type Arrays,
+  add,
+  type Call,
+  cast,
+  constant,
+  matmul,
+  type NDArray,
+  type Random,
+  reshape,
+  rotaryTables,
+  slice,
+  type Tensor,
+} from '../../tensor/index.js';
 import { type GptOptions, normKind } from './options.js';
 
 /** Parameters of one block. */
@@ -82,7 +82,9 @@ export function initGpt(options: GptOptions, random: Random): Arrays<GptParamete
     ...(options.style === 'gpt2' ? { positions: table('positions', options.context) } : {}),
     blocks,
     norm: initNorm(kind, options.width),
-    ...(options.tied ? {} : { head: { weight: random.child('head').normal([options.width, options.vocabulary], deviation) } }),
+    ...(options.tied
+      ? {}
+      : { head: { weight: random.child('head').normal([options.width, options.vocabulary], deviation) } }),
   };
   return parameters as Arrays<GptParameters>;
 }
@@ -95,7 +97,13 @@ export interface GptContext {
 }
 
 /** The residual stream after the last norm: ids int32 or int64 `[batch, time]` to `[batch * time, width]`. */
-export function hiddenStates(options: GptOptions, parameters: GptParameters, ids: Tensor, context: GptContext, call: Call): Tensor {
+export function hiddenStates(
+  options: GptOptions,
+  parameters: GptParameters,
+  ids: Tensor,
+  context: GptContext,
+  call: Call,
+): Tensor {
   const kind = normKind(options);
   const [batch = 1, time = 1] = ids.shape;
   let x = embed(parameters.embedding.weight, reshape(ids, [-1])); // [batch * time, width]
@@ -124,16 +132,27 @@ export function hiddenStates(options: GptOptions, parameters: GptParameters, ids
 /** Logits `[..., vocabulary]` of hidden states `[..., width]`. */
 export function logitsOf(parameters: GptParameters, hidden: Tensor, call: Call): Tensor {
   call.at('head');
-  return parameters.head === undefined ? unembed(parameters.embedding.weight, hidden) : matmul(hidden, parameters.head.weight);
+  return parameters.head === undefined
+    ? unembed(parameters.embedding.weight, hidden)
+    : matmul(hidden, parameters.head.weight);
 }
 
 /** Logits `[batch * time, vocabulary]` of `ids` int32 `[batch, time]`, every row starting at position 0, for training and evaluation. */
 export function forward(options: GptOptions, parameters: GptParameters, ids: Tensor, call: Call): Tensor {
   const time = Number(ids.shape[1]);
-  return logitsOf(parameters, hiddenStates(options, parameters, ids, { attend: causal(time, options.dropout) }, call), call);
+  return logitsOf(
+    parameters,
+    hiddenStates(options, parameters, ids, { attend: causal(time, options.dropout) }, call),
+    call,
+  );
 }
 
-function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Tensor['shape'][number], time: Tensor['shape'][number]) {
+function rotaryContext(
+  options: GptOptions,
+  positions: Tensor | undefined,
+  batch: Tensor['shape'][number],
+  time: Tensor['shape'][number],
+) {
   const { cosines, sines } = rotaryTables(options.context, options.head, options.ropeTheta);
   const rows = positions === undefined ? everyRow(batch, time) : cast(positions, 'int64');
   return { positions: rows, cosines: constant(cosines), sines: constant(sines) };

@@ -3,8 +3,8 @@
  * GPT-2 stores `[in, out]` with query, key and value side by side.
  */
 
-import { type Arrays, arrayLeaves, type NDArray, nest, sizeOf, TesseraError } from '../../tensor/index.js';
 import type { LazyTensor, Safetensors } from '../../formats/index.js';
+import { type Arrays, arrayLeaves, type NDArray, nest, sizeOf, TesseraError } from '../../tensor/index.js';
 import type { GptParameters } from './model.js';
 import type { GptOptions } from './options.js';
 
@@ -23,8 +23,16 @@ export function publishedTensors(options: GptOptions): PublishedTensor[] {
 
 function llamaTensors(options: GptOptions): PublishedTensor[] {
   const { width, hidden, heads, kvHeads, head, vocabulary } = options;
-  const plain = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({ name, paths: [path], shapes: [shape], transposed: false });
-  const turned = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({ ...plain(name, path, shape), transposed: true });
+  const plain = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({
+    name,
+    paths: [path],
+    shapes: [shape],
+    transposed: false,
+  });
+  const turned = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({
+    ...plain(name, path, shape),
+    transposed: true,
+  });
   const blocks = Array.from({ length: options.layers }, (_, layer) => {
     const theirs = `model.layers.${layer}`;
     const ours = `blocks.${layer}`;
@@ -50,7 +58,12 @@ function llamaTensors(options: GptOptions): PublishedTensor[] {
 
 function gpt2Tensors(options: GptOptions): PublishedTensor[] {
   const { width, hidden, vocabulary, context } = options;
-  const plain = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({ name, paths: [path], shapes: [shape], transposed: false });
+  const plain = (name: string, path: string, shape: readonly number[]): PublishedTensor => ({
+    name,
+    paths: [path],
+    shapes: [shape],
+    transposed: false,
+  });
   const affine = (name: string, path: string, shape: readonly [number, number]): PublishedTensor[] => [
     plain(`${name}.weight`, `${path}.weight`, shape),
     plain(`${name}.bias`, `${path}.bias`, [shape[1]]),
@@ -121,12 +134,17 @@ export async function fromPublished(options: GptOptions, weights: Safetensors): 
     const expected = publishedShape(tensor);
     const { shape } = weights.tensor(name);
     if (shape.join() !== expected.join()) {
-      throw new TesseraError('mismatch', `The tensor "${name}" has the shape [${shape.join(', ')}]; config.json asks for [${expected.join(', ')}].`);
+      throw new TesseraError(
+        'mismatch',
+        `The tensor "${name}" has the shape [${shape.join(', ')}]; config.json asks for [${expected.join(', ')}].`,
+      );
     }
     const stored = await weights.read(name, { as: 'float32' });
     const array = tensor.transposed ? transposeArray(stored) : stored;
     if (tensor.paths.length === 1) leaves.push([tensor.paths[0] ?? '', array]);
-    else for (const [index, part] of splitColumns(array, tensor.paths.length).entries()) leaves.push([tensor.paths[index] ?? '', part]);
+    else
+      for (const [index, part] of splitColumns(array, tensor.paths.length).entries())
+        leaves.push([tensor.paths[index] ?? '', part]);
   }
   return nest(leaves) as Arrays<GptParameters>;
 }
@@ -155,7 +173,8 @@ function joinColumns(parts: readonly NDArray[]): NDArray {
   const data = new Float32Array(rows * width * parts.length);
   for (const [index, part] of parts.entries()) {
     const values = part.data as Float32Array;
-    for (let row = 0; row < rows; row++) data.set(values.subarray(row * width, (row + 1) * width), (row * parts.length + index) * width);
+    for (let row = 0; row < rows; row++)
+      data.set(values.subarray(row * width, (row + 1) * width), (row * parts.length + index) * width);
   }
   return { dtype: 'float32', shape: [...head.shape.slice(0, -1), width * parts.length], data };
 }

@@ -1,8 +1,8 @@
 /** What a GPT is made of, its ready sizes, and the two official `config.json` layouts that say the same. */
 
-import { TesseraError } from '../../tensor/index.js';
 import type { Json } from '../../formats/index.js';
 import type { Activation, NormKind } from '../../nn/index.js';
+import { TesseraError } from '../../tensor/index.js';
 
 /** Every choice of the architecture. */
 export interface GptOptions {
@@ -47,7 +47,9 @@ export function gptOptions(choices: GptChoices): GptOptions {
   const { size = 'tiny', ...given } = choices;
   const ready = GPT_SIZES[size];
   if (ready === undefined) {
-    throw new TesseraError('bad-option', `There is no size "${String(size)}".`, { hint: `Choose ${Object.keys(GPT_SIZES).join(', ')}.` });
+    throw new TesseraError('bad-option', `There is no size "${String(size)}".`, {
+      hint: `Choose ${Object.keys(GPT_SIZES).join(', ')}.`,
+    });
   }
   const style = given.style ?? 'llama';
   const width = given.width ?? ready.width;
@@ -81,7 +83,8 @@ function check(options: GptOptions): void {
   };
   for (const name of ['vocabulary', 'context', 'layers', 'width', 'heads', 'kvHeads', 'hidden'] as const) {
     const value = options[name];
-    if (!Number.isInteger(value) || value < 1) refuse(`The option ${name} must be a whole number from 1, not ${value}.`);
+    if (!Number.isInteger(value) || value < 1)
+      refuse(`The option ${name} must be a whole number from 1, not ${value}.`);
   }
   const { heads, kvHeads, head, width, style, activation, dropout, endOfText, vocabulary } = options;
   if (!Number.isInteger(head)) refuse(`A width of ${width} does not divide into ${heads} heads.`);
@@ -95,8 +98,10 @@ function check(options: GptOptions): void {
     if (activation !== 'swiglu') refuse(`The llama style has the activation swiglu, not ${activation}.`);
   } else {
     if (kvHeads !== heads) refuse('The gpt2 style has as many key heads as query heads.');
-    if (head * heads !== width) refuse(`The gpt2 style has heads that fill its width: ${heads} x ${head} is not ${width}.`);
-    if (activation === 'swiglu') refuse('The gpt2 style has no gated activation; choose gelu_tanh, gelu, relu or silu.');
+    if (head * heads !== width)
+      refuse(`The gpt2 style has heads that fill its width: ${heads} x ${head} is not ${width}.`);
+    if (activation === 'swiglu')
+      refuse('The gpt2 style has no gated activation; choose gelu_tanh, gelu, relu or silu.');
     if (!options.tied) refuse('The gpt2 style ties its head to its embedding.');
   }
 }
@@ -172,7 +177,10 @@ export function fromConfig(config: Config): GptOptions {
   };
   const only = (key: string, allowed: readonly unknown[]): void => {
     if (config[key] !== undefined && config[key] !== null && !allowed.includes(config[key])) {
-      throw new TesseraError('unsupported', `config.json asks for ${key} = ${JSON.stringify(config[key])}, which the gpt of Tessera does not have.`);
+      throw new TesseraError(
+        'unsupported',
+        `config.json asks for ${key} = ${JSON.stringify(config[key])}, which the gpt of Tessera does not have.`,
+      );
     }
   };
   const eos = config.eos_token_id;
@@ -185,9 +193,19 @@ export function fromConfig(config: Config): GptOptions {
     const width = number('n_embd');
     const heads = number('n_head');
     const name = config.activation_function ?? 'gelu_new';
-    const activations: Readonly<Record<string, Activation>> = { gelu_new: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', gelu: 'gelu', relu: 'relu', silu: 'silu' };
+    const activations: Readonly<Record<string, Activation>> = {
+      gelu_new: 'gelu_tanh',
+      gelu_pytorch_tanh: 'gelu_tanh',
+      gelu: 'gelu',
+      relu: 'relu',
+      silu: 'silu',
+    };
     const activation = activations[String(name)];
-    if (activation === undefined) throw new TesseraError('unsupported', `config.json asks for the activation ${String(name)}, which the gpt of Tessera does not have.`);
+    if (activation === undefined)
+      throw new TesseraError(
+        'unsupported',
+        `config.json asks for the activation ${String(name)}, which the gpt of Tessera does not have.`,
+      );
     return gptOptions({
       style: 'gpt2',
       vocabulary: number('vocab_size'),
@@ -210,7 +228,10 @@ export function fromConfig(config: Config): GptOptions {
     const width = number('hidden_size');
     const heads = number('num_attention_heads');
     const rope = config.rope_parameters;
-    const theta = typeof rope === 'object' && rope !== null && 'rope_theta' in rope && typeof rope.rope_theta === 'number' ? rope.rope_theta : 10000;
+    const theta =
+      typeof rope === 'object' && rope !== null && 'rope_theta' in rope && typeof rope.rope_theta === 'number'
+        ? rope.rope_theta
+        : 10000;
     return gptOptions({
       style: 'llama',
       vocabulary: number('vocab_size'),
@@ -228,5 +249,9 @@ export function fromConfig(config: Config): GptOptions {
       endOfText,
     });
   }
-  throw new TesseraError('unsupported', `The model type ${JSON.stringify(config.model_type)} is not one of the gpt forms.`, { hint: 'Models of type llama and gpt2 can be loaded.' });
+  throw new TesseraError(
+    'unsupported',
+    `The model type ${JSON.stringify(config.model_type)} is not one of the gpt forms.`,
+    { hint: 'Models of type llama and gpt2 can be loaded.' },
+  );
 }

@@ -3,8 +3,8 @@
  * Inputs, outputs and caches stay float32.
  */
 
-import type { Lowered, NDArray } from '../../tensor/index.js';
 import { castArray } from '../../formats/index.js';
+import type { Lowered, NDArray } from '../../tensor/index.js';
 
 type NodeProto = Lowered['model']['graph']['node'][number];
 type Initializer = Lowered['initializers'][number];
@@ -27,7 +27,12 @@ export function halfWeights(lowered: Lowered): Lowered {
   const initializers = lowered.initializers.map((initializer): Initializer => {
     if (!isWeight(initializer)) return initializer;
     const name = `${initializer.name}_fp16`;
-    casts.push({ opType: 'Cast', input: [name], output: [initializer.name], attribute: [{ name: 'to', type: 2, i: 1 }] });
+    casts.push({
+      opType: 'Cast',
+      input: [name],
+      output: [initializer.name],
+      attribute: [{ name: 'to', type: 2, i: 1 }],
+    });
     return { name, value: castArray(initializer.value, 'float16') };
   });
   return rebuilt(lowered, [...casts, ...lowered.model.graph.node], initializers);
@@ -36,7 +41,11 @@ export function halfWeights(lowered: Lowered): Lowered {
 const ZERO_POINT = 128;
 
 /** Unsigned 8-bit values around 128 with one scale for each column of `[rows, columns]`. */
-function quantizeColumns(matrix: NDArray): { readonly values: NDArray<'uint8'>; readonly scales: NDArray<'float32'>; readonly zeros: NDArray<'uint8'> } {
+function quantizeColumns(matrix: NDArray): {
+  readonly values: NDArray<'uint8'>;
+  readonly scales: NDArray<'float32'>;
+  readonly zeros: NDArray<'uint8'>;
+} {
   const [rows = 0, columns = 0] = matrix.shape;
   const source = matrix.data as Float32Array;
   const scales = new Float32Array(columns);
@@ -46,7 +55,8 @@ function quantizeColumns(matrix: NDArray): { readonly values: NDArray<'uint8'>; 
   }
   for (let column = 0; column < columns; column++) scales[column] = (scales[column] ?? 0) / 127 || 1;
   const values = new Uint8Array(rows * columns);
-  for (let i = 0; i < source.length; i++) values[i] = Math.round((source[i] ?? 0) / (scales[i % columns] ?? 1)) + ZERO_POINT;
+  for (let i = 0; i < source.length; i++)
+    values[i] = Math.round((source[i] ?? 0) / (scales[i % columns] ?? 1)) + ZERO_POINT;
   return {
     values: { dtype: 'uint8', shape: [rows, columns], data: values },
     scales: { dtype: 'float32', shape: [columns], data: scales },
@@ -57,7 +67,8 @@ function quantizeColumns(matrix: NDArray): { readonly values: NDArray<'uint8'>; 
 function turned(matrix: NDArray): NDArray {
   const [rows = 0, columns = 0] = matrix.shape;
   const data = new Float32Array(matrix.data.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) data[j * rows + i] = Number(matrix.data[i * columns + j]);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) data[j * rows + i] = Number(matrix.data[i * columns + j]);
   return { dtype: 'float32', shape: [columns, rows], data };
 }
 
@@ -70,7 +81,9 @@ function integerAttribute(node: NodeProto, name: string): number {
  * activations by tensor as they come. Tables that are only looked up are stored in 8 bits by row.
  */
 export function quantizedWeights(lowered: Lowered): Lowered {
-  const weights = new Map(lowered.initializers.filter(isWeight).map((initializer) => [initializer.name, initializer.value]));
+  const weights = new Map(
+    lowered.initializers.filter(isWeight).map((initializer) => [initializer.name, initializer.value]),
+  );
   const added = new Map<string, NDArray>();
   const quantize = (name: string, matrix: () => NDArray): readonly [string, string, string] => {
     const names = [`${name}_q`, `${name}_scale`, `${name}_zero`] as const;
@@ -83,11 +96,21 @@ export function quantizedWeights(lowered: Lowered): Lowered {
   const nodes = lowered.model.graph.node.flatMap((node): NodeProto[] => {
     const [first = '', second = ''] = node.input;
     const product = weights.get(second);
-    const plain = node.opType === 'MatMul' || (node.opType === 'Gemm' && integerAttribute(node, 'transA') === 0 && node.input.length === 2);
+    const plain =
+      node.opType === 'MatMul' ||
+      (node.opType === 'Gemm' && integerAttribute(node, 'transA') === 0 && node.input.length === 2);
     if (plain && product !== undefined && product.shape.length === 2) {
       const transposed = node.opType === 'Gemm' && integerAttribute(node, 'transB') === 1;
       const names = quantize(transposed ? `${second}_t` : second, () => (transposed ? turned(product) : product));
-      return [{ opType: 'DynamicQuantizeMatMul', domain: 'com.microsoft', input: [first, ...names], output: node.output, attribute: [] }];
+      return [
+        {
+          opType: 'DynamicQuantizeMatMul',
+          domain: 'com.microsoft',
+          input: [first, ...names],
+          output: node.output,
+          attribute: [],
+        },
+      ];
     }
     const table = weights.get(first);
     if (node.opType === 'Gather' && table !== undefined && table.shape.length === 2) {
@@ -114,12 +137,17 @@ export function quantizedWeights(lowered: Lowered): Lowered {
   });
   const used = new Set(nodes.flatMap((node) => node.input));
   const all = [...lowered.initializers, ...[...added].map(([name, value]) => ({ name, value }))];
-  return rebuilt(lowered, nodes, all.filter(({ name }) => used.has(name)));
+  return rebuilt(
+    lowered,
+    nodes,
+    all.filter(({ name }) => used.has(name)),
+  );
 }
 
 function turnedBytes(matrix: NDArray): NDArray {
   const [rows = 0, columns = 0] = matrix.shape;
   const data = new Uint8Array(matrix.data.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) data[j * rows + i] = Number(matrix.data[i * columns + j]);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) data[j * rows + i] = Number(matrix.data[i * columns + j]);
   return { dtype: 'uint8', shape: [columns, rows], data };
 }

@@ -6,6 +6,15 @@
  */
 
 import {
+  type BitsOptions,
+  type CachedRows,
+  cached,
+  checkSampling,
+  type GenerateOptions,
+  type Runner,
+  sampleToken,
+} from '../../nn/index.js';
+import {
   type Arrays,
   add,
   array,
@@ -17,16 +26,15 @@ import {
   mul,
   type NDArray,
   type Program,
+  type Runtime,
   random,
   range,
   reshape,
-  type Runtime,
   sum,
   type Tensor,
   TesseraError,
   zeros,
 } from '../../tensor/index.js';
-import { type BitsOptions, type CachedRows, cached, checkSampling, type GenerateOptions, type Runner, sampleToken } from '../../nn/index.js';
 import type { Tokenizer } from '../../tokenizers/index.js';
 import { frozen } from './export.js';
 import { forward, type GptParameters, hiddenStates, logitsOf } from './model.js';
@@ -92,11 +100,23 @@ function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<G
       const attend = cached(state.caches, input.at, rows);
       const hidden = hiddenStates(options, parameters, input.ids, { attend, positions }, call);
       // The hidden state of each row's own last token, by a product with a row of zeros and a one.
-      const chosen = cast(equal(reshape(range('time'), [1, 1, 'time']), reshape(input.last, ['batch', 1, 1])), 'float32');
-      const logits = logitsOf(parameters, reshape(matmul(chosen, reshape(hidden, ['batch', 'time', options.width])), ['batch', options.width]), call);
+      const chosen = cast(
+        equal(reshape(range('time'), [1, 1, 'time']), reshape(input.last, ['batch', 1, 1])),
+        'float32',
+      );
+      const logits = logitsOf(
+        parameters,
+        reshape(matmul(chosen, reshape(hidden, ['batch', 'time', options.width])), ['batch', options.width]),
+        call,
+      );
       const append = rows.flatMap(({ key, value }, layer) => {
         const into = state.caches[layer];
-        return into === undefined ? [] : [{ leaf: into.key, rows: key, at: input.at }, { leaf: into.value, rows: value, at: input.at }];
+        return into === undefined
+          ? []
+          : [
+              { leaf: into.key, rows: key, at: input.at },
+              { leaf: into.value, rows: value, at: input.at },
+            ];
       });
       return { append, out: logits };
     },
@@ -117,7 +137,13 @@ class Caches {
     readonly capacity: number,
   ) {}
 
-  static async open(runtime: Runtime, options: GptOptions, batch: number, capacity: number, old?: Arrays<DecodeState>): Promise<Caches> {
+  static async open(
+    runtime: Runtime,
+    options: GptOptions,
+    batch: number,
+    capacity: number,
+    old?: Arrays<DecodeState>,
+  ): Promise<Caches> {
     const grow = (values: NDArray | undefined): NDArray => {
       const grown = zeros([batch, options.kvHeads, capacity, options.head]);
       const before = values?.shape[2] ?? 0;
@@ -138,7 +164,13 @@ class Caches {
   /** These caches, or larger copies when `needed` positions do not fit. */
   async fit(batch: number, needed: number): Promise<Caches> {
     if (needed <= this.capacity) return this;
-    const larger = await Caches.open(this.runtime, this.options, batch, bucket(this.options, needed), await this.tree.read());
+    const larger = await Caches.open(
+      this.runtime,
+      this.options,
+      batch,
+      bucket(this.options, needed),
+      await this.tree.read(),
+    );
     await this.tree.dispose();
     return larger;
   }
@@ -169,7 +201,8 @@ async function* generate(
 ): AsyncGenerator<{ readonly row: number; readonly bytes: Uint8Array }> {
   checkSampling(choices);
   const { maxTokens = 128, seed = 0, stop = [], signal } = choices;
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) throw new TesseraError('bad-option', `The number of new tokens must be a whole number from 1, not ${maxTokens}.`);
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    throw new TesseraError('bad-option', `The number of new tokens must be a whole number from 1, not ${maxTokens}.`);
   if (prompts.length === 0) return;
   const program = await decoder();
   const rows = prompts.map((prompt, index): Row => {
@@ -187,7 +220,12 @@ async function* generate(
   const batch = rows.length;
   const keep = Math.max(1, options.context >> 1);
   const longest = Math.max(...rows.map(({ tokens }) => Math.min(tokens.length, options.context)));
-  let caches = await Caches.open(runtime, options, batch, bucket(options, Math.min(options.context, longest + Math.min(maxTokens, 64))));
+  let caches = await Caches.open(
+    runtime,
+    options,
+    batch,
+    bucket(options, Math.min(options.context, longest + Math.min(maxTokens, 64))),
+  );
   const known = Math.min(options.vocabulary, tokenizer.vocabulary.size);
   let news = rows.map((row) => row.tokens.slice(-options.context));
   try {
@@ -197,9 +235,21 @@ async function* generate(
       caches = await caches.fit(batch, Math.max(...rows.map(({ filled }) => filled)) + time);
       const ids = new Int32Array(batch * time);
       for (const [index, tokens] of news.entries()) ids.set(tokens, index * time);
-      const at = array(rows.map(({ filled }) => filled), [batch], 'int32');
-      const last = array(news.map((tokens) => tokens.length - 1), [batch], 'int32');
-      const { out } = await program.run(caches.tree, { ids: { dtype: 'int32', shape: [batch, time], data: ids }, at, last });
+      const at = array(
+        rows.map(({ filled }) => filled),
+        [batch],
+        'int32',
+      );
+      const last = array(
+        news.map((tokens) => tokens.length - 1),
+        [batch],
+        'int32',
+      );
+      const { out } = await program.run(caches.tree, {
+        ids: { dtype: 'int32', shape: [batch, time], data: ids },
+        at,
+        last,
+      });
       const logits = out.data as Float32Array;
       for (const [index, row] of rows.entries()) {
         row.filled += news[index]?.length ?? 0;
@@ -303,7 +353,14 @@ async function compileScorer(runtime: Runtime, options: GptOptions, weights: Arr
       const losses = crossEntropyRows(logits, reshape(targets, [-1]));
       return { out: sum(mul(reshape(losses, shape), counted), 1) };
     },
-    { state: {}, input: { inputs: { dtype: 'int32', shape }, targets: { dtype: 'int32', shape }, counted: { dtype: 'float32', shape } } },
+    {
+      state: {},
+      input: {
+        inputs: { dtype: 'int32', shape },
+        targets: { dtype: 'int32', shape },
+        counted: { dtype: 'float32', shape },
+      },
+    },
   );
   return { program, rows, dispose: () => program.dispose() };
 }
@@ -329,7 +386,8 @@ async function countBits(
   const nothing = runtime.join({}) as DeviceTree<Record<string, never>>;
   let nats = 0;
   for (let first = 0; first < starts.length; first += rows) {
-    if (choices.signal?.aborted) throw new TesseraError('aborted', 'The evaluation was stopped.', { cause: choices.signal.reason });
+    if (choices.signal?.aborted)
+      throw new TesseraError('aborted', 'The evaluation was stopped.', { cause: choices.signal.reason });
     const size = rows * context;
     const [inputs, targets, counted] = [new Int32Array(size), new Int32Array(size), new Float32Array(size)];
     const batch = starts.slice(first, first + rows);

@@ -24,7 +24,11 @@ export function weightBytes(lowered: Lowered): number {
  * The files of a model, piece by piece: `file`, then `file_data` where the weights are larger than `limit` bytes.
  * Pieces of one file come in order.
  */
-export function* encodeFiles(lowered: Lowered, file: string, limit = EXTERNAL_LIMIT): Generator<{ file: string; bytes: Uint8Array }> {
+export function* encodeFiles(
+  lowered: Lowered,
+  file: string,
+  limit = EXTERNAL_LIMIT,
+): Generator<{ file: string; bytes: Uint8Array }> {
   if (weightBytes(lowered) <= limit) {
     yield { file, bytes: encodeLowered(lowered) };
     return;

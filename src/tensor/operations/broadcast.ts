@@ -9,8 +9,8 @@ import {
   type Node,
   normalizeAxis,
   type Operation,
-  sameShape,
   type Shape,
+  sameShape,
   shapeError,
   shapeText,
   type Tensor,
@@ -26,7 +26,9 @@ export function broadcastShapes(a: Shape, b: Shape, operation: string): Shape {
     const left = a[a.length - rank + axis] ?? 1;
     const right = b[b.length - rank + axis] ?? 1;
     if (left !== right && left !== 1 && right !== 1) {
-      throw shapeError(`${operation} cannot combine ${shapeText(a)} with ${shapeText(b)}: axis ${axis - rank} is ${left} and ${right}.`);
+      throw shapeError(
+        `${operation} cannot combine ${shapeText(a)} with ${shapeText(b)}: axis ${axis - rank} is ${left} and ${right}.`,
+      );
     }
     shape.push(left === 1 ? right : left);
   }
@@ -88,7 +90,12 @@ export function keptShape(shape: Shape, axes: readonly number[]): Shape {
 
 /** Drops the reduced axes unless they are to stay. */
 export function finishReduction(kept: Tensor, axes: readonly number[], options: ReduceOptions): Tensor {
-  return options.keepDims === true ? kept : reshape(kept, kept.shape.filter((_, axis) => !axes.includes(axis)));
+  return options.keepDims === true
+    ? kept
+    : reshape(
+        kept,
+        kept.shape.filter((_, axis) => !axes.includes(axis)),
+      );
 }
 
 /** The axes a reduction node runs over. */
@@ -110,7 +117,9 @@ const sumOperation: Operation = {
       const columns = elements(x.shape.slice(axes.length));
       if (rows > 1 && columns >= 16) return [sumRows(emitter, x, y, rows, columns)];
     }
-    return emitter.emit('ReduceSum', [emitter.name(x), emitter.constant(array(axes, [axes.length], 'int64'))], { keepdims: 1 });
+    return emitter.emit('ReduceSum', [emitter.name(x), emitter.constant(array(axes, [axes.length], 'int64'))], {
+      keepdims: 1,
+    });
   },
 };
 
@@ -131,4 +140,3 @@ export function sum(x: Tensor, axes?: readonly number[] | number, options: Reduc
   const kept = applyOne(sumOperation, [x], { axes: over }, { dtype: x.dtype, shape: keptShape(x.shape, over) });
   return finishReduction(kept, all, options);
 }
-

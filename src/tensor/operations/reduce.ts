@@ -1,6 +1,17 @@
 /** Reductions beside the sum, softmax over an axis, and the largest entries. */
 
-import { applyOne, apply, constant, elements, normalizeAxis, type Operation, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
+import {
+  apply,
+  applyOne,
+  constant,
+  elements,
+  normalizeAxis,
+  type Operation,
+  type Shape,
+  shapeError,
+  shapeText,
+  type Tensor,
+} from '../graph.js';
 import { array } from '../ndarray.js';
 import { axesOf, broadcastTo, finishReduction, keptShape, type ReduceOptions, reducedAxes, sum } from './broadcast.js';
 import { cast, div, equal, mul, only, sub } from './elementwise.js';
@@ -33,9 +44,16 @@ const extreme: Operation['gradient'] = (node, [g]) => {
 };
 const maxOperation = reduction('max', 'ReduceMax', extreme);
 const minOperation = reduction('min', 'ReduceMin', extreme);
-const sumSquareOperation = reduction('sumSquares', 'ReduceSumSquare', (node, [g]) => [g && mul(mul(only(node.inputs), 2), g)]);
+const sumSquareOperation = reduction('sumSquares', 'ReduceSumSquare', (node, [g]) => [
+  g && mul(mul(only(node.inputs), 2), g),
+]);
 
-function reduce(operation: Operation, x: Tensor, axes: readonly number[] | number | undefined, options: ReduceOptions): Tensor {
+function reduce(
+  operation: Operation,
+  x: Tensor,
+  axes: readonly number[] | number | undefined,
+  options: ReduceOptions,
+): Tensor {
   const over = reducedAxes(x, axes, operation.name);
   if (over.length === 0) return x;
   const kept = applyOne(operation, [x], { axes: over }, { dtype: x.dtype, shape: keptShape(x.shape, over) });
@@ -73,7 +91,12 @@ const argmaxOperation: Operation = {
 /** The position of the largest value along an axis, as int32; the first of equals. */
 export function argmax(x: Tensor, axis = -1): Tensor {
   const at = normalizeAxis(axis, x.shape.length, 'argmax');
-  return applyOne(argmaxOperation, [x], { axis: at }, { dtype: 'int32', shape: x.shape.filter((_, index) => index !== at) });
+  return applyOne(
+    argmaxOperation,
+    [x],
+    { axis: at },
+    { dtype: 'int32', shape: x.shape.filter((_, index) => index !== at) },
+  );
 }
 
 const softmaxOperation: Operation = {
@@ -125,7 +148,12 @@ const topKOperation: Operation = {
   },
   lower: (node, emitter) => {
     const k = emitter.constant(array([Number(node.attributes.k)], [1], 'int64'));
-    const [values, positions] = emitter.emit('TopK', [emitter.name(only(node.inputs)), k], { axis: node.attributes.axis }, 2);
+    const [values, positions] = emitter.emit(
+      'TopK',
+      [emitter.name(only(node.inputs)), k],
+      { axis: node.attributes.axis },
+      2,
+    );
     return [values ?? '', ...emitter.emit('Cast', [positions ?? ''], { to: { dtype: 'int32' } })];
   },
 };
@@ -149,10 +177,14 @@ export function topK(x: Tensor, k: number, axis = -1): { readonly values: Tensor
 
 const cumsumOperation: Operation = {
   name: 'cumsum',
-  gradient: (node, [g]) => [g && applyOne(cumsumOperation, [g], { ...node.attributes, reverse: !node.attributes.reverse }, g)],
+  gradient: (node, [g]) => [
+    g && applyOne(cumsumOperation, [g], { ...node.attributes, reverse: !node.attributes.reverse }, g),
+  ],
   lower: (node, emitter) => {
     const axis = emitter.constant(array([Number(node.attributes.axis)], [], 'int64'));
-    return emitter.emit('CumSum', [emitter.name(only(node.inputs)), axis], { reverse: node.attributes.reverse ? 1 : 0 });
+    return emitter.emit('CumSum', [emitter.name(only(node.inputs)), axis], {
+      reverse: node.attributes.reverse ? 1 : 0,
+    });
   },
 };
 

@@ -111,7 +111,10 @@ class LocalEngine implements Engine {
       // Idle workers of one session must not spin on the cores that another needs.
       extra: { session: { force_spinning_stop: '1', intra_op: { allow_spinning: '1' } } },
     };
-    const session = typeof model === 'string' ? await InferenceSession.create(model, options) : await InferenceSession.create(model, options);
+    const session =
+      typeof model === 'string'
+        ? await InferenceSession.create(model, options)
+        : await InferenceSession.create(model, options);
     const fetches = [
       ...plan.updates,
       ...plan.appends.flatMap(({ rows, at }) => [rows, at]),

@@ -20,7 +20,12 @@ export async function loadModel(engine: Engine, lowered: Lowered, plan: Plan, li
 }
 
 /** Writes the files of a model into a folder, each whole or not at all. @throws no-space. */
-export async function writeModel(folder: string, name: string, lowered: Lowered, limit = EXTERNAL_LIMIT): Promise<void> {
+export async function writeModel(
+  folder: string,
+  name: string,
+  lowered: Lowered,
+  limit = EXTERNAL_LIMIT,
+): Promise<void> {
   let open: { readonly file: string; readonly writer: Awaited<ReturnType<typeof createWriter>> } | undefined;
   try {
     for (const { file, bytes } of encodeFiles(lowered, name, limit)) {

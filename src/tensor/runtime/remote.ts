@@ -16,7 +16,12 @@ export interface Request {
 export interface Response {
   readonly id: number;
   readonly result?: unknown;
-  readonly error?: { readonly message: string; readonly code?: ErrorCode; readonly hint?: string; readonly stack?: string };
+  readonly error?: {
+    readonly message: string;
+    readonly code?: ErrorCode;
+    readonly hint?: string;
+    readonly stack?: string;
+  };
 }
 
 interface Waiting {
@@ -58,7 +63,11 @@ export function remoteEngine(): Engine {
   };
   worker.onError(fail);
   worker.unref?.();
-  const call = (method: keyof Engine, parameters: readonly unknown[], transfer: readonly ArrayBufferLike[] = []): Promise<unknown> =>
+  const call = (
+    method: keyof Engine,
+    parameters: readonly unknown[],
+    transfer: readonly ArrayBufferLike[] = [],
+  ): Promise<unknown> =>
     new Promise((resolve, reject) => {
       if (failure !== undefined) return reject(failure);
       const id = next++;

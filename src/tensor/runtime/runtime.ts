@@ -3,11 +3,11 @@
 import { TesseraError } from '../../host/error.js';
 import { isInput, type Tensor } from '../graph.js';
 import { BYTES, isNDArray, type NDArray, sizeOf } from '../ndarray.js';
-import { cast, isFloat, sub } from '../operations/elementwise.js';
-import { sum } from '../operations/broadcast.js';
-import { concat, reshape } from '../operations/shape.js';
 import { type Lowered, lower, topological } from '../onnx/lower.js';
 import { encodeFiles } from '../onnx/write.js';
+import { sum } from '../operations/broadcast.js';
+import { cast, isFloat, sub } from '../operations/elementwise.js';
+import { concat, reshape } from '../operations/shape.js';
 import { type ProgramSpecs, type Trace, type Traceable, trace } from '../trace.js';
 import { type Arrays, arrayLeaves, type Leaf, mapTree, nest, type Tensors } from '../tree.js';
 import { type Engine, type EngineOptions, localEngine, type Plan } from './engine.js';
@@ -53,7 +53,11 @@ export interface RunOutput<Out> {
 /** A compiled function of state and input. */
 export interface Program<S, In, Out> {
   /** Runs once; state that the function returned replaces the old. `step` and `micro` choose the draws. */
-  run(state: DeviceTree<S>, input: Arrays<In>, at?: { readonly step?: number; readonly micro?: number }): Promise<RunOutput<Out>>;
+  run(
+    state: DeviceTree<S>,
+    input: Arrays<In>,
+    at?: { readonly step?: number; readonly micro?: number },
+  ): Promise<RunOutput<Out>>;
   /** The program as ONNX files, with `weights` as constants in place of the state inputs when given. */
   toONNX(weights?: Arrays<S>): Iterable<{ readonly file: string; readonly bytes: Uint8Array }>;
   readonly report: ProgramReport;
@@ -69,7 +73,9 @@ export interface Runtime {
   /** Copies a tree of arrays to the device. */
   upload<A>(values: A): Promise<DeviceTree<Tensors<A>>>;
   /** One tree of several, each under its name; nothing is copied. */
-  join<T extends Readonly<Record<string, unknown>>>(trees: { readonly [K in keyof T]: DeviceTree<T[K]> }): DeviceTree<T>;
+  join<T extends Readonly<Record<string, unknown>>>(
+    trees: { readonly [K in keyof T]: DeviceTree<T[K]> },
+  ): DeviceTree<T>;
   /** Traces `f` once and compiles it. @throws TesseraError bad-shape naming operation, shapes and line. */
   compile<S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<S, In>): Promise<Program<S, In, Out>>;
   /** Ends the engine; everything it held is gone. */
@@ -103,7 +109,9 @@ class CellTree<S> implements DeviceTree<S> {
 
   async read(): Promise<Arrays<S>> {
     const values = await this.engine.read([...this.cells.values()].map(({ id }) => id));
-    return nest([...this.cells.keys()].map((path, index): Leaf<NDArray | undefined> => [path, values[index]])) as Arrays<S>;
+    return nest(
+      [...this.cells.keys()].map((path, index): Leaf<NDArray | undefined> => [path, values[index]]),
+    ) as Arrays<S>;
   }
 
   async write(values: Arrays<S>): Promise<void> {
@@ -111,11 +119,17 @@ class CellTree<S> implements DeviceTree<S> {
       const cell = this.cells.get(path);
       if (cell === undefined) throw new TesseraError('mismatch', `The state has no leaf "${path}".`);
       if (cell.dtype !== value.dtype || cell.shape.join() !== value.shape.join()) {
-        throw new TesseraError('mismatch', `The state "${path}" is ${cell.dtype} [${cell.shape.join(', ')}]; a value of ${value.dtype} [${value.shape.join(', ')}] does not fit.`);
+        throw new TesseraError(
+          'mismatch',
+          `The state "${path}" is ${cell.dtype} [${cell.shape.join(', ')}]; a value of ${value.dtype} [${value.shape.join(', ')}] does not fit.`,
+        );
       }
       return [cell.id, value] as const;
     });
-    await this.engine.write(pairs.map(([id]) => id), pairs.map(([, value]) => value));
+    await this.engine.write(
+      pairs.map(([id]) => id),
+      pairs.map(([, value]) => value),
+    );
   }
 
   dispose(): Promise<void> {
@@ -131,8 +145,17 @@ function cellsOf(tree: DeviceTree<unknown>): ReadonlyMap<string, Cell> {
 const FILE = 'model.onnx';
 
 /** Lowers a trace with the names that runs use: `in:`, `state:`, `out:`, `new:`, `figure:`. */
-function lowerForRuns(found: Trace, device: Device, checkNumerics: boolean): { lowered: Lowered; plan: Omit<Plan, 'seed'>; checked: readonly Tensor[] } {
-  const appends = found.appends.map(({ path, rows, at }, index) => ({ path, rows, at, names: { rows: `rows${index}:${path}`, at: `at${index}:${path}` } }));
+function lowerForRuns(
+  found: Trace,
+  device: Device,
+  checkNumerics: boolean,
+): { lowered: Lowered; plan: Omit<Plan, 'seed'>; checked: readonly Tensor[] } {
+  const appends = found.appends.map(({ path, rows, at }, index) => ({
+    path,
+    rows,
+    at,
+    names: { rows: `rows${index}:${path}`, at: `at${index}:${path}` },
+  }));
   const results: (readonly [string, Tensor])[] = [
     ...found.updates.map(([path, tensor]) => [`new:${path}`, tensor] as const),
     ...appends.flatMap(({ rows, at, names }) => [[names.rows, rows] as const, [names.at, at] as const]),
@@ -142,7 +165,8 @@ function lowerForRuns(found: Trace, device: Device, checkNumerics: boolean): { l
   const checked = checkNumerics ? floatTensors(results.map(([, tensor]) => tensor)) : [];
   if (checked.length > 0) results.push(['checks', finiteness(checked)]);
   const needed = new Set(topological(results.map(([, tensor]) => tensor)));
-  const used = <T extends readonly [unknown, Tensor]>(list: readonly T[]): T[] => list.filter(([, tensor]) => needed.has(tensor.node));
+  const used = <T extends readonly [unknown, Tensor]>(list: readonly T[]): T[] =>
+    list.filter(([, tensor]) => needed.has(tensor.node));
   const state = used(found.state);
   const draws = used(found.draws);
   const usesStep = needed.has(found.step.node);
@@ -173,7 +197,9 @@ function lowerForRuns(found: Trace, device: Device, checkNumerics: boolean): { l
 
 /** Float tensors that a program computes, in order. */
 function floatTensors(results: readonly Tensor[]): Tensor[] {
-  return topological(results).flatMap((node) => (node.value !== undefined ? [] : node.outputs.slice(0, 1).filter(({ dtype }) => isFloat(dtype))));
+  return topological(results).flatMap((node) =>
+    node.value !== undefined ? [] : node.outputs.slice(0, 1).filter(({ dtype }) => isFloat(dtype)),
+  );
 }
 
 /** One number a tensor: 0 where every element is finite (x - x is 0 for a finite x, NaN otherwise). */
@@ -194,11 +220,16 @@ class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     readonly report: ProgramReport,
   ) {}
 
-  async run(state: DeviceTree<S>, input: Arrays<In>, at: { readonly step?: number; readonly micro?: number } = {}): Promise<RunOutput<Out>> {
+  async run(
+    state: DeviceTree<S>,
+    input: Arrays<In>,
+    at: { readonly step?: number; readonly micro?: number } = {},
+  ): Promise<RunOutput<Out>> {
     const cells = cellsOf(state);
     const cell = (path: string): number => {
       const found = cells.get(path);
-      if (found === undefined) throw new TesseraError('mismatch', `The program needs state "${path}", which the tree given does not have.`);
+      if (found === undefined)
+        throw new TesseraError('mismatch', `The program needs state "${path}", which the tree given does not have.`);
       return found.id;
     };
     const { step = 0, micro = 0 } = at;
@@ -213,8 +244,15 @@ class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     });
     if (result.failed !== undefined && result.failed >= 0) throw this.notFinite(result.failed, step);
     let index = 0;
-    const out: Arrays<Out> = mapTree(this.found.outTree, (value): value is Tensor => isTensorLike(value), () => result.out[index++]);
-    return { out, figures: Object.fromEntries(this.found.figures.map(([path], at) => [path, result.figures[at] ?? Number.NaN])) };
+    const out: Arrays<Out> = mapTree(
+      this.found.outTree,
+      (value): value is Tensor => isTensorLike(value),
+      () => result.out[index++],
+    );
+    return {
+      out,
+      figures: Object.fromEntries(this.found.figures.map(([path], at) => [path, result.figures[at] ?? Number.NaN])),
+    };
   }
 
   private bindInput(input: Arrays<In>): Record<string, NDArray> {
@@ -223,9 +261,15 @@ class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     for (const [path, spec] of this.found.input) {
       const value = given.get(path);
       if (value === undefined) throw new TesseraError('bad-input', `The program needs the input "${path}".`);
-      const fits = value.dtype === spec.dtype && value.shape.length === spec.shape.length && spec.shape.every((d, i) => typeof d === 'string' || d === value.shape[i]);
+      const fits =
+        value.dtype === spec.dtype &&
+        value.shape.length === spec.shape.length &&
+        spec.shape.every((d, i) => typeof d === 'string' || d === value.shape[i]);
       if (!fits) {
-        throw new TesseraError('bad-shape', `The input "${path}" is ${spec.dtype} [${spec.shape.join(', ')}], not ${value.dtype} [${value.shape.join(', ')}].`);
+        throw new TesseraError(
+          'bad-shape',
+          `The input "${path}" is ${spec.dtype} [${spec.shape.join(', ')}], not ${value.dtype} [${value.shape.join(', ')}].`,
+        );
       }
       if (this.inputNames.has(`in:${path}`)) bound[`in:${path}`] = value;
     }
@@ -236,12 +280,17 @@ class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     const tensor = this.checked[index];
     if (tensor === undefined) throw new Error('a check of no tensor');
     const { operation, scope, attributes } = tensor.node;
-    const source = isInput(tensor) ? `from outside, in "${String(attributes.name)}"` : `out of ${operation.name}${scope === '' ? '' : ` in ${scope}`}`;
+    const source = isInput(tensor)
+      ? `from outside, in "${String(attributes.name)}"`
+      : `out of ${operation.name}${scope === '' ? '' : ` in ${scope}`}`;
     return new TesseraError('not-finite', `At step ${step} the first value that is not finite came ${source}.`);
   }
 
   toONNX(weights?: Arrays<S>): Iterable<{ readonly file: string; readonly bytes: Uint8Array }> {
-    return encodeFiles(lowerForExport(this.found, { device: this.device, weights: new Map(arrayLeaves(weights)) }), FILE);
+    return encodeFiles(
+      lowerForExport(this.found, { device: this.device, weights: new Map(arrayLeaves(weights)) }),
+      FILE,
+    );
   }
 
   dispose(): Promise<void> {
@@ -264,8 +313,14 @@ export interface ExportOptions {
 /** Lowers a trace under its own names: inputs, state leaves and outputs are called by their paths. */
 export function lowerForExport(found: Trace, options: ExportOptions = {}): Lowered {
   const { weights = new Map<string, NDArray>(), device = 'cpu' } = options;
-  const called = (whole: string) => ([path, tensor]: Leaf<Tensor>) => [path === '' ? whole : path, tensor] as const;
-  const outputs = [...found.out.map(called('output')), ...found.updates.map(([path, tensor]) => [`new.${path}`, tensor] as const)];
+  const called =
+    (whole: string) =>
+    ([path, tensor]: Leaf<Tensor>) =>
+      [path === '' ? whole : path, tensor] as const;
+  const outputs = [
+    ...found.out.map(called('output')),
+    ...found.updates.map(([path, tensor]) => [`new.${path}`, tensor] as const),
+  ];
   const needed = new Set(topological(outputs.map(([, tensor]) => tensor)));
   const bound = new Map<Tensor, NDArray>();
   const state = found.state.filter(([path, tensor]) => {
@@ -279,7 +334,9 @@ export function lowerForExport(found: Trace, options: ExportOptions = {}): Lower
     inputs: [
       ...found.input.map(called('input')),
       ...state.map(called('state')),
-      ...found.draws.filter(([, tensor]) => needed.has(tensor.node)).map(([draw, tensor]) => [`draw.${draw.path}.${draw.verb}`, tensor] as const),
+      ...found.draws
+        .filter(([, tensor]) => needed.has(tensor.node))
+        .map(([draw, tensor]) => [`draw.${draw.path}.${draw.verb}`, tensor] as const),
       ...(needed.has(found.step.node) ? [['step', found.step] as const] : []),
     ],
     constants: bound,
@@ -289,7 +346,11 @@ export function lowerForExport(found: Trace, options: ExportOptions = {}): Lower
 }
 
 /** Traces a function for export only: nothing is compiled or run. */
-export function exportProgram<S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<S, In>, options: ExportOptions = {}): Lowered {
+export function exportProgram<S, In, Out>(
+  f: Traceable<S, In, Out>,
+  specs: ProgramSpecs<S, In>,
+  options: ExportOptions = {},
+): Lowered {
   return lowerForExport(trace(f, specs), options);
 }
 
@@ -311,7 +372,10 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     upload: async <A>(values: A) => {
       const pairs = arrayLeaves(values);
       const ids = await engine.store(pairs.map(([, value]) => value));
-      return new CellTree<Tensors<A>>(engine, new Map(pairs.map(([path, { dtype, shape }], index) => [path, { id: ids[index] ?? 0, dtype, shape }])));
+      return new CellTree<Tensors<A>>(
+        engine,
+        new Map(pairs.map(([path, { dtype, shape }], index) => [path, { id: ids[index] ?? 0, dtype, shape }])),
+      );
     },
     join: <T extends Readonly<Record<string, unknown>>>(trees: { readonly [K in keyof T]: DeviceTree<T[K]> }) => {
       const cells = Object.entries<DeviceTree<unknown>>(trees).flatMap(([name, tree]) =>
@@ -338,14 +402,20 @@ let shared: Promise<Runtime> | undefined;
  * Computes `f` of arrays once, in this thread: for tests, docs and small sums.
  * Arguments and result are trees of arrays.
  */
-export async function evaluate<A extends readonly unknown[], Out>(f: (...inputs: { [K in keyof A]: Tensors<A[K]> }) => Out, ...inputs: A): Promise<Arrays<Out>> {
+export async function evaluate<A extends readonly unknown[], Out>(
+  f: (...inputs: { [K in keyof A]: Tensors<A[K]> }) => Out,
+  ...inputs: A
+): Promise<Arrays<Out>> {
   shared ??= createRuntime({ worker: false });
   const runtime = await shared;
   const specs = mapTree(inputs, isNDArray, ({ dtype, shape }) => ({ dtype, shape }));
-  const program = await runtime.compile((_state: unknown, given: unknown) => ({ out: f(...(given as { [K in keyof A]: Tensors<A[K]> })) }), {
-    state: {},
-    input: specs as never,
-  });
+  const program = await runtime.compile(
+    (_state: unknown, given: unknown) => ({ out: f(...(given as { [K in keyof A]: Tensors<A[K]> })) }),
+    {
+      state: {},
+      input: specs as never,
+    },
+  );
   try {
     const nothing = runtime.join({});
     const { out } = await program.run(nothing, inputs as never);

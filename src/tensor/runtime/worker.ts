@@ -12,7 +12,9 @@ let queue: Promise<void> = Promise.resolve();
 
 /** The buffers of the arrays in a result; they move to the caller instead of being copied. */
 function buffersOf(result: unknown): ArrayBufferLike[] {
-  const arrays = Array.isArray(result) ? result.filter(isNDArray) : ((result as Partial<RunResult> | undefined)?.out ?? []);
+  const arrays = Array.isArray(result)
+    ? result.filter(isNDArray)
+    : ((result as Partial<RunResult> | undefined)?.out ?? []);
   return [...new Set(arrays.map((array) => array.data.buffer))];
 }
 
