@@ -69,6 +69,7 @@ export function writeFigures(file, { ok, figures }) {
 export function asLines(value, indent = '') {
   if (typeof value !== 'object' || value === null) return `${indent}${value}\n`;
   return Object.entries(value)
+    .filter(([, inner]) => inner !== undefined)
     .map(([key, inner]) =>
       typeof inner === 'object' && inner !== null
         ? `${indent}${key}\n${asLines(inner, `${indent}  `)}`
