@@ -13,6 +13,7 @@ import { isMain } from './ensure.mjs';
 import { root } from './processes.mjs';
 
 const STEPS = 30;
+const PROMPT = 'The river';
 
 /** A text of some 200 kB with the repetitions of prose: sentences by a small grammar and a fixed generator. */
 export function sampleText() {
@@ -48,8 +49,9 @@ export function smoke({ bin, out }) {
   const demo = tessera(bin, ['demo', '--text', text, '--steps', String(STEPS), '--out', runFolder, '--json']);
   const model = modelFolder(runFolder);
   if (model === undefined) throw new Error(`tessera demo ended well but left no onnx/model.onnx under ${runFolder}.`);
-  const generated = tessera(bin, ['generate', model, 'The river', '--max-tokens', '8', '--seed', '1']);
-  if (generated.stdout.trim() === '') throw new Error('tessera generate ended well but wrote nothing.');
+  const generated = tessera(bin, ['generate', model, PROMPT, '--max-tokens', '8', '--seed', '1']);
+  if (generated.stdout.trim().length <= PROMPT.length)
+    throw new Error('tessera generate ended well but added nothing.');
   const bytes = Buffer.byteLength(generated.stdout);
   return { model, bytes, demoSeconds: demo.seconds, generateSeconds: generated.seconds };
 }
