@@ -23,7 +23,9 @@ export function memoryUsage(): number {
 
 /** Starts a module as a thread of this process. */
 export function startWorker(url: URL, options: { readonly name?: string } = {}): WorkerHandle {
-  const worker = new Worker(url, { name: options.name });
+  // What Node was told about the main script's own text is no option of a thread.
+  const execArgv = process.execArgv.filter((argument) => !/^(--input-type|--eval|-e|-p|--print)\b/.test(argument));
+  const worker = new Worker(url, { name: options.name, execArgv });
   let ending = false;
   return {
     postMessage: (value, transfer = []) => worker.postMessage(value, transferable(transfer)),

@@ -20,10 +20,47 @@ export {
 export type { Lowered } from './onnx/lower.js';
 export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
 export { encodeFiles } from './onnx/write.js';
-export * from './operations/broadcast.js';
-export * from './operations/elementwise.js';
+export { broadcastTo, type ReduceOptions, sum } from './operations/broadcast.js';
+export {
+  abs,
+  add,
+  cast,
+  cos,
+  div,
+  equal,
+  erf,
+  exp,
+  floor,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  log,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  type Operand,
+  pow,
+  reciprocal,
+  relu,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  sqrt,
+  square,
+  stopGradient,
+  sub,
+  tanh,
+  where,
+} from './operations/elementwise.js';
 export * from './operations/fused.js';
-export * from './operations/gather.js';
+export { gather, gatherElements, range, scatterElementsAdd, scatterRowsAdd } from './operations/gather.js';
 export * from './operations/matmul.js';
 export * from './operations/reduce.js';
 export * from './operations/shape.js';
