@@ -20,7 +20,7 @@ export {
 export type { Lowered } from './onnx/lower.js';
 export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
 export { encodeFiles } from './onnx/write.js';
-export { broadcastTo, type ReduceOptions, sum } from './operations/broadcast.js';
+export { broadcastShapes, broadcastTo, type ReduceOptions, sum, unbroadcast } from './operations/broadcast.js';
 export {
   abs,
   add,
@@ -33,6 +33,7 @@ export {
   floor,
   greater,
   greaterEqual,
+  isFloat,
   less,
   lessEqual,
   log,
