@@ -74,7 +74,7 @@ async function tryWay(way: Way, tarball: string, cwd: string, base: Environment)
     installSeconds: install.seconds,
     native,
     version: lastLine(version.stdout),
-    engine: engine.output.trim(),
+    engine: engine.output.trim().split('\n')[0] ?? '',
     entries: entries.ok ? `${lastLine(entries.stdout)} import` : 'an entry does not import',
     model: model.ok ? `trains and generates in ${model.seconds} s` : 'does not train and generate',
   };
