@@ -13,9 +13,7 @@ export interface Ready {
 /** A running peer. */
 export interface Peer {
   readonly ready: Ready;
-  ask(
-    question: object,
-  ): Promise<{
+  ask(question: object): Promise<{
     readonly milliseconds: readonly number[];
     readonly tokens?: readonly number[];
     readonly losses?: readonly number[];
