@@ -19,6 +19,7 @@ import {
   add,
   array,
   cast,
+  createRuntime,
   crossEntropyRows,
   type DeviceTree,
   equal,
@@ -60,10 +61,10 @@ export async function openGptRunner(
   weights: Arrays<GptParameters>,
   tokenizer: Tokenizer,
 ): Promise<Required<Runner>> {
-  const decoder = once(() => compileDecoder(runtime, options, weights));
+  const decoder = once(() => openDecoder(runtime, options, weights));
   const scorer = once(() => compileScorer(runtime, options, weights));
   return {
-    generate: (prompts, choices = {}) => generate(runtime, options, tokenizer, decoder.get, prompts, choices),
+    generate: (prompts, choices = {}) => generate(options, tokenizer, decoder.get, prompts, choices),
     bits: (document, choices = {}) => countBits(runtime, options, tokenizer, scorer.get, document, choices),
     dispose: async () => {
       await decoder.dispose();
@@ -88,6 +89,29 @@ function once<P extends { dispose(): Promise<void> }>(make: () => Promise<P>) {
 const ONE_THREAD = 4e6;
 
 type Decoder = Program<DecodeState, DecodeInput, Tensor>;
+
+/** A decoder and the runtime that it runs in. */
+interface OpenDecoder {
+  readonly runtime: Runtime;
+  readonly program: Decoder;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Compiles the decoder. A small model takes well under a millisecond a token, less than a message to a worker and back:
+ * it gets a runtime of its own in this thread, which turns the event loop between tokens.
+ */
+async function openDecoder(
+  runtime: Runtime,
+  options: GptOptions,
+  weights: Arrays<GptParameters>,
+): Promise<OpenDecoder> {
+  const small = options.layers * options.width * options.width * 12 < ONE_THREAD;
+  const own = small ? await createRuntime({ device: runtime.device, threads: 1, worker: false }) : undefined;
+  const used = own ?? runtime;
+  const program = await compileDecoder(used, options, weights);
+  return { runtime: used, program, dispose: () => (own === undefined ? program.dispose() : own.dispose()) };
+}
 
 function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<GptParameters>): Promise<Decoder> {
   const parameters = frozen(weights);
@@ -123,7 +147,6 @@ function compileDecoder(runtime: Runtime, options: GptOptions, weights: Arrays<G
     {
       state: { caches: Array.from({ length: options.layers }, () => ({ key: cache, value: cache })) },
       input: { ids: { dtype: 'int32', shape: ['batch', 'time'] }, at: row, last: row },
-      ...(options.layers * options.width * options.width * 12 < ONE_THREAD ? { threads: 1 } : {}),
     },
   );
 }
@@ -192,10 +215,9 @@ interface Row {
 }
 
 async function* generate(
-  runtime: Runtime,
   options: GptOptions,
   tokenizer: Tokenizer,
-  decoder: () => Promise<Decoder>,
+  decoder: () => Promise<OpenDecoder>,
   prompts: readonly Uint8Array[],
   choices: GenerateOptions,
 ): AsyncGenerator<{ readonly row: number; readonly bytes: Uint8Array }> {
@@ -204,7 +226,7 @@ async function* generate(
   if (!Number.isInteger(maxTokens) || maxTokens < 1)
     throw new TesseraError('bad-option', `The number of new tokens must be a whole number from 1, not ${maxTokens}.`);
   if (prompts.length === 0) return;
-  const program = await decoder();
+  const { program, runtime } = await decoder();
   const rows = prompts.map((prompt, index): Row => {
     const tokens = [...tokenizer.encodeBytes(prompt)];
     return {
