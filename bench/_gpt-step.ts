@@ -14,6 +14,7 @@ import {
   specsOf,
   type Tensor,
 } from 'tessera-kit/tensor';
+import { type Contender, median } from './_rounds.js';
 
 /** A size of the comparison. */
 export interface StepSize {
@@ -88,21 +89,35 @@ export function stepFlops(size: StepSize): number {
   return products(size).reduce((total, product) => total + product.times * flopsOf(product), 0);
 }
 
-/** GFLOP/s that the runtime reaches on these products alone, weighted by their share of the step. */
-export async function ceiling(size: StepSize, threads: number): Promise<number> {
+/**
+ * The step's matrix products alone, through the same runtime: a contender whose time is what the step would take if
+ * nothing but its products were computed, each shape at the rate that it reaches by itself.
+ */
+export async function productsAlone(size: StepSize, threads: number): Promise<Contender & { close(): Promise<void> }> {
   const runtime = await createRuntime({ device: 'cpu', threads, worker: false });
-  let milliseconds = 0;
-  try {
-    for (const product of products(size)) milliseconds += product.times * (await timeProduct(runtime, product));
-  } finally {
-    await runtime.dispose();
-  }
-  return stepFlops(size) / milliseconds / 1e6;
+  const timed: { readonly times: number; readonly run: () => Promise<number> }[] = [];
+  for (const product of products(size)) timed.push({ times: product.times, run: await prepare(runtime, product) });
+  return {
+    name: 'products',
+    round: async () => {
+      let milliseconds = 0;
+      for (const { times, run } of timed) milliseconds += times * (await run());
+      return [milliseconds];
+    },
+    close: () => runtime.dispose(),
+  };
 }
 
-const COPIES = 6;
+const COPIES = 2;
+const REPEATS = 4;
 
-async function timeProduct(runtime: Runtime, product: Product): Promise<number> {
+interface Operands {
+  readonly a: readonly Tensor[];
+  readonly b: Tensor;
+}
+
+/** A function that computes a product a number of times and gives the milliseconds of one. */
+async function prepare(runtime: Runtime, product: Product): Promise<() => Promise<number>> {
   const { batch, m, k, n, transposeA, transposeB } = product;
   const outer = batch === 1 ? [] : [batch];
   const a = [...outer, ...(transposeA ? [k, m] : [m, k])];
@@ -113,11 +128,7 @@ async function timeProduct(runtime: Runtime, product: Product): Promise<number> 
   };
   const state = await runtime.upload(values);
   // Only one element of each product leaves the runtime; the products themselves stay inside.
-  const program = await runtime.compile<
-    { readonly a: readonly Tensor[]; readonly b: Tensor },
-    Record<string, never>,
-    Tensor
-  >(
+  const program = await runtime.compile<Operands, Record<string, never>, Tensor>(
     (given) => {
       const corners = given.a.map((left) => {
         let corner = matmul(left, given.b, { transposeA, transposeB });
@@ -126,17 +137,19 @@ async function timeProduct(runtime: Runtime, product: Product): Promise<number> 
       });
       return { out: corners.reduce((total, corner) => add(total, corner)) };
     },
-    { state: specsOf<{ readonly a: readonly Tensor[]; readonly b: Tensor }>(values), input: {} },
+    { state: specsOf<Operands>(values), input: {} },
   );
-  const times: number[] = [];
-  for (let run = 0; run < 8; run++) {
-    const start = performance.now();
-    await program.run(state, {});
-    if (run > 0) times.push((performance.now() - start) / COPIES);
-  }
-  await program.dispose();
-  await state.dispose();
-  return times.sort((x, y) => x - y)[times.length >> 1] ?? Number.NaN;
+  // The first run allocates what the later ones use again.
+  await program.run(state, {});
+  return async () => {
+    const times: number[] = [];
+    for (let run = 0; run < REPEATS; run++) {
+      const start = performance.now();
+      await program.run(state, {});
+      times.push((performance.now() - start) / COPIES);
+    }
+    return median(times);
+  };
 }
 
 /** Token ids that are the same for every engine: a fixed pattern with some structure. */

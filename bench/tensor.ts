@@ -12,7 +12,7 @@ import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-model
 import { arraySource, train } from 'tessera-kit/nn';
 import { createRuntime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { architecture, ceiling, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
+import { architecture, productsAlone, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
 import { type Peer, startPeer } from './_peer.js';
 import { type Comparison, type Contender, compare } from './_rounds.js';
 
@@ -153,25 +153,26 @@ async function benchStep(name: keyof typeof SIZES, which: readonly string[], ste
   const notes: Record<string, string> = {};
   const peers = await openPeers(size, which, notes);
   const ours = await ourStep(size, steps);
+  const alone = await productsAlone(size, THREADS);
   let result: Comparison;
   try {
-    result = await compare(
-      ours,
-      [...peers].map(([peer, process]) => peerContender(peer, process, { steps: Math.max(2, Math.round(steps / 3)) })),
-      say,
+    const contenders = [...peers].map(([peer, process]) =>
+      peerContender(peer, process, { steps: peer === 'jaxjs' ? Math.max(2, Math.round(steps / 4)) : steps }),
     );
+    result = await compare(ours, [alone, ...contenders], say);
   } finally {
     for (const peer of peers.values()) peer.close();
+    await alone.close();
     await ours.close();
   }
   const gflops = stepFlops(size) / (result.milliseconds.tessera ?? Number.NaN) / 1e6;
-  const limit = await ceiling(size, THREADS);
+  const limit = stepFlops(size) / (result.milliseconds.products ?? Number.NaN) / 1e6;
   const ratios = Object.fromEntries(which.map((peer) => [peer, result.ratios[peer] ?? null]));
   return {
     ratios,
     gflops,
     ceiling_gflops: limit,
-    share: gflops / limit,
+    share: result.ratios.products ?? Number.NaN,
     spread: { ...result.spread },
     milliseconds: { ...result.milliseconds },
     notes,
@@ -186,7 +187,7 @@ async function benchDecode(report: Report): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-bench-'));
   const tokenizer = byteTokenizer();
   const { layers, width, heads, length } = SIZES.small;
-  const model = gpt({ tokenizer, style: 'gpt2', layers, width, heads, vocabulary: 512, context: length });
+  const model = gpt({ tokenizer, style: 'gpt2', layers, width, heads, context: length });
   const parameters = initGpt(model.architecture, random(1));
   const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
   const runner = await openGptRunner(runtime, model.architecture, parameters, tokenizer);
@@ -211,7 +212,12 @@ async function benchDecode(report: Report): Promise<void> {
       mine = made;
       return [(performance.now() - start) / NEW_TOKENS];
     };
-    const question = { rounds: 1, tokens: NEW_TOKENS, prompt };
+    const several = async (): Promise<readonly number[]> => {
+      const times: number[] = [];
+      for (let round = 0; round < 5; round++) times.push(...(await decode()));
+      return times;
+    };
+    const question = { rounds: 5, tokens: NEW_TOKENS, prompt };
     const theirs = await peer.ask(question);
     await decode();
     const told = theirs.tokens ?? [];
@@ -219,7 +225,7 @@ async function benchDecode(report: Report): Promise<void> {
       tokenizer.decodeBytes(told.slice(-NEW_TOKENS)).every((byte, index) => byte === mine[index]),
     );
     const result = await compare(
-      { name: 'tessera_decode', round: decode },
+      { name: 'tessera_decode', round: several },
       [
         {
           name: 'transformersjs_decode',
@@ -254,7 +260,7 @@ export default async function run(args: readonly string[]): Promise<{ readonly o
   let small: Report | undefined;
   let large: Report | undefined;
   if (only.includes('small')) {
-    small = await benchStep('small', ['torch', 'torch_tuned', 'jaxjs'], 12);
+    small = await benchStep('small', ['torch', 'torch_tuned', 'jaxjs'], 10);
     await benchDecode(small);
     small = { ...small, missed: missed(small, NEEDED.small) };
   }
