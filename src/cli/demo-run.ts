@@ -21,13 +21,13 @@ import { followTraining, openTrainingSource } from './training.js';
 
 /** The demo's choices: what gave the fewest bits per byte in two minutes on two cores. */
 const SETTINGS = {
-  vocabulary: 2048,
-  layers: 4,
-  width: 192,
-  heads: 3,
+  vocabulary: 1024,
+  layers: 3,
+  width: 128,
+  heads: 2,
   context: 256,
-  batch: 8,
-  rate: 3e-3,
+  batch: 4,
+  rate: 2e-3,
   minutes: 1.6,
   seed: 1,
 } as const;
@@ -157,7 +157,7 @@ async function makeResult({ choices, text, fingerprint, runtime, began }: Making
         if (choices.fresh) await remove(join(out, RESULT));
         await writeTokenizer(out, tokenizer, context);
       },
-      again: `Go on with the same command: tessera demo${choices.text === undefined ? '' : ` --text ${choices.text.join(' ')}`}${choices.out === 'runs/demo' ? '' : ` --out ${choices.out}`}`,
+      again: `Go on with the same command: ${sameCommand(choices)}`,
     },
   );
   const parameters = await end.parameters();
@@ -266,6 +266,18 @@ function show(result: DemoResult, { output }: Job): void {
       `  ${call()} train --text FILE --minutes 5`,
     ].join('\n'),
   );
+}
+
+/** The command that goes on with this run. */
+function sameCommand({ text, steps, minutes, out }: DemoChoices): string {
+  const parts = [
+    `${call()} demo`,
+    ...(text === undefined ? [] : ['--text', ...text]),
+    ...(steps === undefined ? [] : ['--steps', steps]),
+    ...(minutes === undefined ? [] : ['--minutes', minutes]),
+    ...(out === 'runs/demo' ? [] : ['--out', out]),
+  ];
+  return parts.join(' ');
 }
 
 /** How the command is called here: by its name when npm did not start it. */

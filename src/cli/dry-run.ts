@@ -3,7 +3,7 @@
 import type { GptParameters } from '../language-models/index.js';
 import { type StartEvent, type TokenBatch, type TrainOptions, train } from '../nn/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { count, duration, type Output, size } from './output.js';
+import { count, duration, type Output, operations, size } from './output.js';
 
 const UPDATES = 6;
 
@@ -45,8 +45,8 @@ export async function dryRun(
   output.result(figures, () =>
     [
       `parameters      ${count(figures.parameters)}${figures.trained < figures.parameters ? `, ${count(figures.trained)} of them trained` : ''}`,
-      `an update       ${(figures.flopsPerUpdate / 1e9).toFixed(1)} GFLOP, ${count(tokensPerUpdate)} tokens, ${each.toFixed(3)} s`,
-      `the whole run   ${count(steps)} updates, ${(figures.flops / 1e12).toFixed(2)} TFLOP, ${count(figures.tokens)} tokens`,
+      `an update       ${operations(figures.flopsPerUpdate)}, ${count(tokensPerUpdate)} tokens, ${each.toFixed(3)} s`,
+      `the whole run   ${count(steps)} updates, ${operations(figures.flops)}, ${count(figures.tokens)} tokens`,
       `memory          ${size(figures.memoryBytes)} resident, of it ${size(figures.stateBytes)} weights and moments`,
       `time            ${duration(each * steps)} (${count(figures.tokensPerSecond)} tokens/s, from ${sorted.length} measured updates)`,
       `engine          ${figures.engine}`,

@@ -17,7 +17,9 @@ export function describeError(error: unknown, debug = false): Told {
   const stack = debug && error instanceof Error ? stackOf(error) : [];
   if (error instanceof CommanderError) return ofCommander(error);
   if (error instanceof TesseraError) {
-    const lines = [error.message, ...(error.hint === undefined ? [] : [error.hint]), ...stack];
+    // The library speaks of its option; a person types it.
+    const hint = error.hint?.replace(/\bwith fresh\b/, 'with --fresh');
+    const lines = [error.message, ...(hint === undefined ? [] : [hint]), ...stack];
     return { exitCode: error.code === 'aborted' ? 1 : 2, lines };
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -115,9 +115,16 @@ export function count(value: number): string {
 
 /** A number of bytes in the largest unit that leaves a digit before the point. */
 export function size(bytes: number): string {
-  if (bytes < 1000) return `${bytes} bytes`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let [value, unit] = [bytes / 1000, 0];
+  return bytes < 1000 ? `${bytes} bytes` : inUnits(bytes, ['kB', 'MB', 'GB', 'TB']);
+}
+
+/** A number of floating-point operations in the largest unit that leaves a digit before the point. */
+export function operations(flops: number): string {
+  return flops < 1000 ? `${flops} FLOP` : inUnits(flops, ['kFLOP', 'MFLOP', 'GFLOP', 'TFLOP', 'PFLOP', 'EFLOP']);
+}
+
+function inUnits(number: number, units: readonly string[]): string {
+  let [value, unit] = [number / 1000, 0];
   while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
   return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }

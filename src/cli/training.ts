@@ -12,7 +12,7 @@ import {
   tokenSource,
 } from '../nn/index.js';
 import { random, TesseraError } from '../tensor/index.js';
-import { count, duration, type Output, type Progress, size } from './output.js';
+import { count, duration, type Output, operations, type Progress, size } from './output.js';
 
 /** Batches of a corpus with what is known of its tokens. */
 export interface TrainingSource {
@@ -95,7 +95,7 @@ export async function followTraining(
           const { parameters, trained, flops, threads, device } = event;
           const some = trained < parameters ? `, ${count(trained)} of them trained` : '';
           output.note(
-            `Model: ${count(parameters)} parameters${some}; ${(flops / 1e9).toFixed(1)} GFLOP an update; ${device}, ${threads} threads.`,
+            `Model: ${count(parameters)} parameters${some}; ${operations(flops)} an update; ${device}, ${threads} threads.`,
           );
           if (event.resumed && event.step < (event.steps ?? Number.POSITIVE_INFINITY)) {
             output.note(
