@@ -108,7 +108,8 @@ export async function productsAlone(size: StepSize, threads: number): Promise<Co
   };
 }
 
-const COPIES = 2;
+/** Operations of one run: enough that starting it costs nothing beside them. */
+const RUN_FLOPS = 3e9;
 const REPEATS = 4;
 
 interface Operands {
@@ -119,11 +120,12 @@ interface Operands {
 /** A function that computes a product a number of times and gives the milliseconds of one. */
 async function prepare(runtime: Runtime, product: Product): Promise<() => Promise<number>> {
   const { batch, m, k, n, transposeA, transposeB } = product;
+  const copies = Math.max(2, Math.min(32, Math.ceil(RUN_FLOPS / flopsOf(product))));
   const outer = batch === 1 ? [] : [batch];
   const a = [...outer, ...(transposeA ? [k, m] : [m, k])];
   const b = [...outer, ...(transposeB ? [n, k] : [k, n])];
   const values = {
-    a: Array.from({ length: COPIES }, (_, copy): NDArray => random(copy).normal(a)),
+    a: Array.from({ length: copies }, (_, copy): NDArray => random(copy).normal(a)),
     b: random(99).normal(b),
   };
   const state = await runtime.upload(values);
@@ -146,7 +148,7 @@ async function prepare(runtime: Runtime, product: Product): Promise<() => Promis
     for (let run = 0; run < REPEATS; run++) {
       const start = performance.now();
       await program.run(state, {});
-      times.push((performance.now() - start) / COPIES);
+      times.push((performance.now() - start) / copies);
     }
     return median(times);
   };
