@@ -23,9 +23,8 @@ export function memoryUsage(): number {
 
 /** Starts a module as a thread of this process. */
 export function startWorker(url: URL, options: { readonly name?: string } = {}): WorkerHandle {
-  // What Node was told about the main script's own text is no option of a thread.
-  const execArgv = process.execArgv.filter((argument) => !/^(--input-type|--eval|-e|-p|--print)\b/.test(argument));
-  const worker = new Worker(url, { name: options.name, execArgv });
+  // A thread needs none of the flags of the process, and refuses some of them: --input-type, --expose-gc.
+  const worker = new Worker(url, { name: options.name, execArgv: [] });
   let ending = false;
   return {
     postMessage: (value, transfer = []) => worker.postMessage(value, transferable(transfer)),
