@@ -42,6 +42,8 @@ export interface RunFolder extends RunSummary {
 
 /** How a run's folder is opened. */
 export interface OpenRunOptions {
+  /** Reads the newest checkpoint of a run that goes on, before anything of the folder is touched; may refuse it. */
+  readonly accept?: (newest: CheckpointPlace) => Promise<void>;
   /** Remove what an earlier run left. */
   readonly fresh?: boolean;
   /** Newest checkpoints to keep (default 2). */
@@ -98,6 +100,8 @@ export async function openRun(path: string, wanted: JsonObject, options: OpenRun
   if (there !== undefined && fresh) for (const name of OWN) await remove(joinPath(path, name));
   const earlier = fresh ? undefined : there;
   if (earlier !== undefined) requireSame(path, earlier.config, wanted);
+  const newest = earlier?.checkpoints.at(-1);
+  if (newest !== undefined) await options.accept?.(newest);
   // Steps that were settled by an earlier start stay settled.
   let config: JsonObject = earlier?.config ?? normalize({ kind: KIND, format: 1, ...wanted });
   await makeDirectory(joinPath(path, 'checkpoints'));

@@ -68,12 +68,18 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
   }
   const frozen = (path: string): boolean => !trained.has(path);
   const fresh = firstTrees<P, Q>({ model, own, optimizer, frozen, averaged: average !== undefined });
+  const accepted: { values?: Arrays<TrainTrees<P, Q>>; resumed?: Resumed } = {};
   const folder =
     options.out === undefined
       ? undefined
       : await openRun(options.out, runConfig(options, schedule, optimizer, average), {
           fresh: options.fresh,
           keep: options.keep,
+          accept: async (newest) => {
+            const found = await readCheckpoint(newest.path, checkpointTrees(fresh));
+            accepted.values = fromCheckpoint(fresh, found.trees);
+            accepted.resumed = resumedFrom(newest.path, found.trainer);
+          },
           environment: {
             started: new Date().toISOString(),
             platform,
@@ -83,9 +89,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
             threads: runtime.threads,
           },
         });
-  const newest = folder?.checkpoints.at(-1);
-  const found = newest === undefined ? undefined : await readCheckpoint(newest.path, checkpointTrees(fresh));
-  const values = found === undefined ? fresh : fromCheckpoint(fresh, found.trees);
+  const values = accepted.values ?? fresh;
   const trainer = await openTrainer<P, B, O, Q>(runtime, values, {
     model: options.model,
     objective,
@@ -111,7 +115,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
     rate,
     warmup: (steps) => (typeof options.rate === 'function' ? 0 : warmupSteps(schedule, steps)),
     weight: (step) => (average === undefined ? 0 : averageWeight(average, step)),
-    resumed: found === undefined || newest === undefined ? undefined : resumedFrom(newest.path, found.trainer),
+    resumed: accepted.resumed,
   };
 }
 
