@@ -14,7 +14,7 @@ import { createRuntime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { architecture, productsAlone, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
 import { type Peer, startPeer } from './_peer.js';
-import { type Comparison, type Contender, compare } from './_rounds.js';
+import { type Comparison, type Contender, compare, median } from './_rounds.js';
 
 const THREADS = 2;
 const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
@@ -103,8 +103,8 @@ async function ourStep(size: StepSize, steps: number): Promise<Contender & { clo
         await next();
         times.push(performance.now() - start);
       }
-      // What the loop prepares ahead is not to run on while another engine is timed.
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      // The loop computes one step ahead: it is not to run on while another engine is timed.
+      await new Promise((resolve) => setTimeout(resolve, 300 + 2 * median(times)));
       return times;
     },
     close: async () => {

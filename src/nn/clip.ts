@@ -7,6 +7,7 @@ import {
   mapTensors,
   minimum,
   mul,
+  reshape,
   sqrt,
   sumSquares,
   type Tensor,
@@ -18,9 +19,16 @@ import {
  * tensor: right to about 1e-5 at a million numbers, 1e-3 at sixteen.
  */
 export function globalNorm(gradients: unknown): Tensor {
-  const squares = tensorLeaves(gradients).map(([, gradient]) => sumSquares(gradient));
+  // Axes of size 1 broadcast, so that one reshape at the end does for all of them.
+  const squares = tensorLeaves(gradients).map(([, gradient]) => sumSquares(gradient, undefined, { keepDims: true }));
   const [first, ...rest] = squares;
-  return first === undefined ? constant(0) : sqrt(rest.reduce((total, square) => add(total, square), first));
+  if (first === undefined) return constant(0);
+  return sqrt(
+    reshape(
+      rest.reduce((total, square) => add(total, square), first),
+      [],
+    ),
+  );
 }
 
 /** `min(1, limit / (norm + 1e-6))`, the factor that PyTorch's `clip_grad_norm_` applies. */

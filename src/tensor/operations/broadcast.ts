@@ -127,9 +127,10 @@ const sumOperation: Operation = {
 function sumRows(emitter: Emitter, x: Tensor, y: Tensor, rows: number, columns: number): string {
   const ones = allocate('float32', rows).fill(1);
   const left = emitter.constant({ dtype: 'float32', shape: [1, rows], data: ones });
-  const matrix = emitter.emit('Reshape', [emitter.name(x), emitter.shape([rows, columns])]);
-  const product = emitter.emit('MatMul', [left, ...matrix]);
-  return emitter.emit('Reshape', [...product, emitter.shape(y.shape)])[0] ?? '';
+  const shaped = (name: string, from: Shape, to: Shape): string =>
+    sameShape(from, to) ? name : (emitter.emit('Reshape', [name, emitter.shape(to)])[0] ?? '');
+  const [product = ''] = emitter.emit('MatMul', [left, shaped(emitter.name(x), x.shape, [rows, columns])]);
+  return shaped(product, [1, columns], y.shape);
 }
 
 /** The sum over `axes` (default: all). */
