@@ -1,3 +1,5 @@
 /** Language models: one folder or file an architecture. */
 
+export * from './architectures.js';
+export * from './contract.js';
 export * from './gpt/index.js';

@@ -148,6 +148,12 @@ function biasOf(allowed: Tensor): Tensor {
   return mul(sub(cast(allowed, 'float32'), 1), -MASKED);
 }
 
+/** Among `time` positions, what each one sees: itself and those before it. */
+function orderBias(time: Dimension): Tensor {
+  const now = range(time);
+  return biasOf(greaterEqual(reshape(now, [1, 1, time, 1]), reshape(now, [1, 1, 1, time])));
+}
+
 /** Scores with a bias per query and key, whose query rows repeat for each head of a group. */
 function biased(scores: Tensor, bias: Tensor, time: Dimension): Tensor {
   const [batch = 1, kvHeads = 1, rows = 1, keys = 1] = scores.shape;
@@ -177,12 +183,12 @@ export function cached(caches: readonly CachedRows[], at: Tensor, rows: CachedRo
     const [batch = 1, , time = 1] = query.shape;
     const capacity = cache.key.shape[2] ?? 1;
     const filled = less(reshape(range(capacity), [1, 1, 1, capacity]), reshape(at, [batch, 1, 1, 1]));
-    const now = range(time);
-    const seen = greaterEqual(reshape(now, [1, 1, time, 1]), reshape(now, [1, 1, 1, time]));
     const q = grouped(query, key.shape[1] ?? 1);
     const scale = 1 / Math.sqrt(Number(query.shape[3]));
     const before = add(matmul(q, cache.key, { transposeB: true, scale }), biasOf(filled));
-    const here = biased(matmul(q, key, { transposeB: true, scale }), biasOf(seen), time);
+    const scores = matmul(q, key, { transposeB: true, scale });
+    // A single new position sees itself.
+    const here = time === 1 ? scores : biased(scores, orderBias(time), time);
     const [old, fresh] = splitSizes(softmax(concat([before, here], 3)), [capacity, time], 3);
     if (old === undefined || fresh === undefined) throw new Error('two parts were split');
     return reshape(add(matmul(old, cache.value), matmul(fresh, value)), query.shape);

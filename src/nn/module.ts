@@ -2,6 +2,7 @@
 
 import type { Corpus, Json } from '../formats/index.js';
 import type { Arrays, Call, NDArray, Random, Runtime, Tensor } from '../tensor/index.js';
+import type { TokenProgress } from './token-blocks.js';
 
 /** A function with parameters. Parameters are a plain tree: arrays outside a trace, tensors inside. */
 export interface Module<P, In, Out> {
@@ -49,6 +50,13 @@ export interface Optimizer<P, M> {
 export interface BatchSize {
   readonly batch: number;
   readonly length: number;
+}
+
+/** How a corpus is read. */
+export interface ReadingOptions {
+  readonly signal?: AbortSignal;
+  /** Called while text is turned into tokens, a few times a second. */
+  readonly report?: (progress: TokenProgress) => void;
 }
 
 /** Documents in a fixed order, that can be read on from a cursor. */
@@ -104,7 +112,7 @@ export interface LanguageModel<P, B, O> extends Module<P, B, O> {
   readonly options: Json;
   /** Whether it can say how many bits a document costs. */
   readonly likelihood: 'exact' | 'sampled' | 'none';
-  source(corpus: Documents, size: BatchSize, random: Random): BatchSource<B>;
+  source(corpus: Documents, size: BatchSize, random: Random, options?: ReadingOptions): BatchSource<B>;
   readonly objective: Objective<B, O>;
   readonly programs: Readonly<Record<string, ExportSpec>>;
   open(runtime: Runtime, weights: Arrays<P>): Promise<Runner>;

@@ -4,19 +4,8 @@
  * time axes.
  */
 
-import { type CachedRows, joined } from '../../nn/index.js';
-import {
-  type Arrays,
-  constant,
-  exportProgram,
-  isNDArray,
-  type Lowered,
-  mapTree,
-  reshape,
-  type Spec,
-  type Tensor,
-  type Tensors,
-} from '../../tensor/index.js';
+import { type CachedRows, frozen, joined } from '../../nn/index.js';
+import { type Arrays, exportProgram, type Lowered, reshape, type Spec, type Tensor } from '../../tensor/index.js';
 import { type GptParameters, hiddenStates, logitsOf } from './model.js';
 import type { GptOptions } from './options.js';
 
@@ -27,20 +16,11 @@ interface DecoderInput {
   readonly past_key_values: readonly CachedRows[];
 }
 
-/** Parameters as constants of a graph. */
-export function frozen(parameters: Arrays<GptParameters>): GptParameters {
-  return mapTree<Parameters<typeof constant>[0] & object, Tensors<Arrays<GptParameters>>>(
-    parameters,
-    isNDArray,
-    (leaf) => constant(leaf),
-  ) as GptParameters;
-}
-
 /** The decoder with cache inputs and outputs, its weights inside. */
 export function exportDecoder(options: GptOptions, parameters: Arrays<GptParameters>): Lowered {
   const past: Spec = { dtype: 'float32', shape: ['batch_size', options.kvHeads, 'past_sequence_length', options.head] };
   const tokens: Spec = { dtype: 'int64', shape: ['batch_size', 'sequence_length'] };
-  const weights = frozen(parameters);
+  const weights = frozen<GptParameters>(parameters);
   return exportProgram<Record<string, never>, DecoderInput, unknown>(
     (_state, input, call) => {
       const present: CachedRows[] = [];

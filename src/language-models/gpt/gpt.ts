@@ -1,17 +1,19 @@
 /** GPT as a language model: its module, batches, objective and runner behind one contract. */
 
 import type { Json } from '../../formats/index.js';
-import { type LanguageModel, nextToken, type TokenBatch, tokenSource } from '../../nn/index.js';
+import { nextToken, type Runner, type TokenBatch, tokenSource } from '../../nn/index.js';
 import type { Arrays, Call, Runtime, Tensor } from '../../tensor/index.js';
 import type { Tokenizer } from '../../tokenizers/index.js';
+import type { TextModel } from '../contract.js';
 import { forward, type GptParameters, initGpt } from './model.js';
 import { type GptChoices, type GptOptions, gptOptions } from './options.js';
 import { openGptRunner } from './runner.js';
+import { saveGpt } from './save.js';
 
 /** A GPT as a language model. */
-export interface Gpt extends LanguageModel<GptParameters, TokenBatch, Tensor> {
+export interface Gpt extends TextModel<GptParameters, TokenBatch, Tensor> {
   readonly architecture: GptOptions;
-  readonly tokenizer: Tokenizer;
+  open(runtime: Runtime, weights: Arrays<GptParameters>): Promise<Required<Runner>>;
 }
 
 /** What a GPT is made from: any option of the architecture and the tokenizer whose vocabulary it has. */
@@ -36,19 +38,21 @@ export function gpt(settings: GptSettings): Gpt {
     options: { ...architecture } as Json,
     architecture,
     tokenizer,
+    context: architecture.context,
     likelihood: 'exact',
     objective,
     init: (random) => initGpt(architecture, random),
     apply: (parameters: GptParameters, batch: TokenBatch, call: Call) =>
       forward(architecture, parameters, batch.inputs, call),
-    source: (corpus, size, random) =>
-      tokenSource(corpus, (bytes) => tokenizer.encodeBytes(bytes), { ...size, endOfText, random }),
+    source: (corpus, size, random, options) =>
+      tokenSource(corpus, (bytes) => tokenizer.encodeBytes(bytes), { ...options, ...size, endOfText, random }),
     programs: {
       model: {
         file: 'onnx/model.onnx',
         about: 'input_ids, attention_mask, position_ids, past_key_values to logits and present',
       },
     },
+    save: (folder, parameters, options) => saveGpt(folder, { ...options, architecture, parameters, tokenizer }),
     open: (runtime: Runtime, weights: Arrays<GptParameters>) =>
       openGptRunner(runtime, architecture, weights, tokenizer),
   };

@@ -1,7 +1,7 @@
 /** The gpt family: options, model, files and runner. */
 
 export { exportDecoder } from './export.js';
-export { type LoadedGpt, loadGpt, type OnnxPrecision, type SaveGptOptions, saveGpt } from './folder.js';
+export { type LoadedGpt, loadGpt } from './folder.js';
 export { type Gpt, type GptSettings, gpt } from './gpt.js';
 export { forward, type GptContext, type GptParameters, hiddenStates, initGpt, logitsOf } from './model.js';
 export { fromPublished, publishedTensors, toPublished } from './names.js';
@@ -16,3 +16,4 @@ export {
 } from './options.js';
 export { halfWeights, quantizedWeights } from './precision.js';
 export { openGptRunner } from './runner.js';
+export { type SaveGptOptions, saveGpt } from './save.js';

@@ -61,14 +61,25 @@ const matmulOperation: Operation = {
   },
 };
 
+/** From this many rows on a bias is added after the product. */
+const MANY_ROWS = 64;
+
+/**
+ * Gemm's own bias copies it into every row first; an addition runs in place and costs half of that. For few rows, and for
+ * a number of them that is not known (a decoder's), one node less counts for more.
+ */
 function lowerMatmul(node: Node, emitter: Emitter): readonly string[] {
-  const product = lowerProduct(node, emitter);
   const bias = node.inputs[2];
-  // Gemm's own bias copies it into every row first; an addition runs in place and costs half of that.
-  return bias === undefined ? product : emitter.emit('Add', [...product, emitter.name(bias)]);
+  if (bias === undefined) return lowerProduct(node, emitter);
+  const [a, b] = pair(node.inputs);
+  const rows = a.shape[formOf(node).transposeA ? 1 : 0];
+  const matrices = a.shape.length === 2 && b.shape.length === 2 && a.dtype === 'float32';
+  if (matrices && (typeof rows !== 'number' || rows < MANY_ROWS))
+    return lowerProduct(node, emitter, emitter.name(bias));
+  return emitter.emit('Add', [...lowerProduct(node, emitter), emitter.name(bias)]);
 }
 
-function lowerProduct(node: Node, emitter: Emitter): readonly string[] {
+function lowerProduct(node: Node, emitter: Emitter, bias?: string): readonly string[] {
   const [a, b] = pair(node.inputs);
   const { transposeA, transposeB, scale } = formOf(node);
   const names = [a, b].map(emitter.name);
@@ -78,7 +89,8 @@ function lowerProduct(node: Node, emitter: Emitter): readonly string[] {
   const scaled = (product: readonly string[], factor: number): readonly string[] =>
     factor === 1 ? product : emitter.emit('Mul', [...product, emitter.constant(array([factor], [], a.dtype))]);
   if (a.shape.length === 2 && b.shape.length === 2 && a.dtype !== 'int32' && a.dtype !== 'int64') {
-    return scaled(emitter.emit('Gemm', names, flags), fits ? 1 : scale);
+    const operands = bias === undefined ? names : [...names, bias];
+    return scaled(emitter.emit('Gemm', operands, flags), fits ? 1 : scale);
   }
   if (!transposeA && !transposeB && scale === 1) return emitter.emit('MatMul', names);
   if (emitter.device !== 'webgpu' && a.dtype === 'float32') {

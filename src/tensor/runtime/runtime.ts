@@ -150,15 +150,18 @@ function lowerForRuns(
   device: Device,
   checkNumerics: boolean,
 ): { lowered: Lowered; plan: Omit<Plan, 'seed'>; checked: readonly Tensor[] } {
+  // Caches of one model share their positions: one output for all of them.
+  const places = [...new Set(found.appends.map(({ at }) => at))];
   const appends = found.appends.map(({ path, rows, at }, index) => ({
     path,
     rows,
     at,
-    names: { rows: `rows${index}:${path}`, at: `at${index}:${path}` },
+    names: { rows: `rows${index}:${path}`, at: `at${places.indexOf(at)}` },
   }));
   const results: (readonly [string, Tensor])[] = [
     ...found.updates.map(([path, tensor]) => [`new:${path}`, tensor] as const),
-    ...appends.flatMap(({ rows, at, names }) => [[names.rows, rows] as const, [names.at, at] as const]),
+    ...appends.map(({ rows, names }) => [names.rows, rows] as const),
+    ...places.map((at, index) => [`at${index}`, at] as const),
     ...found.out.map(([path, tensor]) => [`out:${path}`, tensor] as const),
     ...found.figures.map(([path, tensor]) => [`figure:${path}`, tensor] as const),
   ];
