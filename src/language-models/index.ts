@@ -3,3 +3,4 @@
 export * from './architectures.js';
 export * from './contract.js';
 export * from './gpt/index.js';
+export * from './model-folder.js';
