@@ -4,10 +4,8 @@ import { joinPath, stat } from '#host';
 import { readJsonObject } from '../formats/index.js';
 import { TesseraError } from '../tensor/index.js';
 import type { ArchitectureEntry, LoadedModel } from './contract.js';
+import { ARCHITECTURES } from './entries.js';
 import { GPT_ENTRY } from './gpt/entry.js';
-
-/** The architectures, the baseline first. */
-export const ARCHITECTURES: readonly ArchitectureEntry[] = [GPT_ENTRY];
 
 /** The architecture of a name. @throws bad-option, naming those that there are. */
 export function architectureOf(name: string): ArchitectureEntry {

@@ -2,5 +2,6 @@
 
 export * from './architectures.js';
 export * from './contract.js';
+export { ARCHITECTURES } from './entries.js';
 export * from './gpt/index.js';
 export * from './model-folder.js';
