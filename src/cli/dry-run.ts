@@ -1,15 +1,13 @@
 /** `tessera train --dry-run`: what a run would take, from its programs and a few measured updates. Nothing is written. */
 
-import type { GptParameters } from '../language-models/index.js';
-import { type StartEvent, type TokenBatch, type TrainOptions, train } from '../nn/index.js';
-import type { Tensor } from '../tensor/index.js';
+import { type StartEvent, type TrainOptions, train } from '../nn/index.js';
 import { count, duration, type Output, operations, size } from './output.js';
 
 const UPDATES = 6;
 
 /** Makes a few updates in memory and tells what the whole run would take. */
 export async function dryRun(
-  options: TrainOptions<GptParameters, TokenBatch, Tensor>,
+  options: TrainOptions<unknown, unknown, unknown>,
   { tokensPerUpdate, output }: { readonly tokensPerUpdate: number; readonly output: Output },
 ): Promise<void> {
   let start: StartEvent | undefined;

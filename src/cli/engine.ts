@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type LoadedGpt, loadGpt } from '../language-models/index.js';
+import { openLanguageModel } from '../language-models/index.js';
 import { createRuntime, type Device, type Runtime, TesseraError } from '../tensor/index.js';
 import type { Output } from './output.js';
 
@@ -36,12 +36,14 @@ export function modelFolderOf(path: string): string {
 }
 
 /** Opens a model's folder, or that of a run. @throws not-found, with what to do for a run that is not finished. */
-export async function openModel(path: string): Promise<LoadedGpt & { readonly folder: string }> {
+export async function openModel(
+  path: string,
+): Promise<Awaited<ReturnType<typeof openLanguageModel>> & { readonly folder: string }> {
   const folder = modelFolderOf(path);
   if (folder === path && existsSync(join(path, 'checkpoints'))) {
     throw new TesseraError('not-found', `The run in ${path} has no model yet.`, {
       hint: 'Give the command that started it again: it goes on from its last checkpoint and writes the model at its end.',
     });
   }
-  return { ...(await loadGpt(folder)), folder };
+  return { ...(await openLanguageModel(folder)), folder };
 }

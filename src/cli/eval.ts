@@ -1,6 +1,7 @@
 /** `tessera eval`: how many bits a model needs for a text. */
 
 import { Command } from 'commander';
+import { TesseraError } from '../host/error.js';
 import { examples, type Job, needed, runJob, wholeNumber, withCommon, withEngine } from './options.js';
 import { count, table } from './output.js';
 
@@ -28,6 +29,11 @@ export function evalCommand(): Command {
   ]).action((folder: string, choices: EvalChoices) => runJob(choices, (job) => evaluate(folder, choices, job)));
 }
 
+/** A model without a likelihood cannot be measured in bits. */
+function unlikely(name: string): TesseraError {
+  return new TesseraError('unsupported', `A ${name} gives no probabilities of texts, so there are no bits to count.`);
+}
+
 async function evaluate(folder: string, choices: EvalChoices, { output, signal }: Job): Promise<void> {
   const text = needed(choices.text, '--text', `tessera eval ${folder} --text held-out.txt`);
   const { openEngine, openModel } = await import('./engine.js');
@@ -40,7 +46,7 @@ async function evaluate(folder: string, choices: EvalChoices, { output, signal }
   const progress = output.progress('Measuring: byte', total);
   try {
     const { bits, dispose } = await loaded.model.open(runtime, await loaded.parameters());
-    if (bits === undefined) throw new Error('a gpt counts bits');
+    if (bits === undefined) throw unlikely(loaded.model.name);
     const started = performance.now();
     const figures = await measureText({ bits }, corpus, {
       countTokens: (bytes) => loaded.model.tokenizer.encodeBytes(bytes).length,

@@ -61,11 +61,15 @@ async function generate(
     const screen = streamRows(prompts, choices, output.json ? () => undefined : output.write);
     const encoder = new TextEncoder();
     const { maxTokens, temperature, topK, topP, repetitionPenalty, stop, seed } = choices;
-    const pieces = runner.generate?.(
+    if (runner.generate === undefined) {
+      const { TesseraError } = await import('../host/error.js');
+      throw new TesseraError('unsupported', `A ${loaded.model.name} does not continue texts.`);
+    }
+    const pieces = runner.generate(
       prompts.map((prompt) => encoder.encode(prompt)),
       { maxTokens, temperature, topK, topP, repetitionPenalty, stop, seed, signal },
     );
-    for await (const { row, bytes } of pieces ?? []) screen.push(row, bytes);
+    for await (const { row, bytes } of pieces) screen.push(row, bytes);
     const texts = screen.end();
     await runner.dispose();
     if (!output.json) return;

@@ -3,21 +3,21 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, corpusFromStrings, type Json, openCorpus } from '../formats/index.js';
-import { type Gpt, type GptParameters, gpt, type LoadedGpt, saveGpt } from '../language-models/index.js';
+import { type ArchitectureEntry, architectureOf, type LoadedModel, type TextModel } from '../language-models/index.js';
 import { cutUtf8, measureText } from '../measures/index.js';
 import {
   adamW,
   constantRate,
   cosineRate,
   type Schedule,
-  type TokenBatch,
   type TrainContext,
   type TrainOptions,
   train,
   warmupStableDecay,
 } from '../nn/index.js';
-import { type Arrays, type Runtime, type Tensor, TesseraError } from '../tensor/index.js';
-import { openTokenizer, type Tokenizer } from '../tokenizers/index.js';
+import { type Arrays, type Runtime, TesseraError } from '../tensor/index.js';
+import { byteTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
+import { flagOf, modelChoices } from './architecture-options.js';
 import { dryRun } from './dry-run.js';
 import { openEngine, openModel } from './engine.js';
 import { learnTokenizer, tokenizerHash, writeTokenizer } from './learn-tokenizer.js';
@@ -27,24 +27,7 @@ import type { TrainChoices } from './train.js';
 import { followTraining, openTrainingSource } from './training.js';
 
 const VOCABULARY = 4096;
-const CONTEXT = 256;
-const RATES = { tiny: 2e-3, small: 1e-3, base: 6e-4 } as const;
 const VALIDATION_BYTES = 256 * 1024;
-/** Options that `--from` settles. */
-const OF_THE_MODEL = [
-  'size',
-  'style',
-  'layers',
-  'width',
-  'heads',
-  'kvHeads',
-  'hidden',
-  'activation',
-  'ropeTheta',
-  'normEpsilon',
-  'tokenizer',
-  'vocabulary',
-] as const;
 
 /** Trains as the command line says. @throws TesseraError for everything a person can mend. */
 export async function runTrain(choices: TrainChoices, { output, signal }: Job): Promise<void> {
@@ -54,17 +37,21 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
   const validation =
     choices.validation === undefined ? undefined : await readStart(choices.validation, choices.field, signal);
   const start = choices.from === undefined ? undefined : await openModel(choices.from);
+  const entry = start?.entry ?? architectureOf(choices.architecture ?? 'gpt');
+  const out = choices.out ?? join('runs', entry.name);
   let runtime: Runtime | undefined;
   try {
     runtime = await openEngine(choices, output);
     const { bytes, files } = corpus.describe();
     output.note(`Text: ${size(bytes)} in ${files} ${files === 1 ? 'file' : 'files'}.`);
     const model =
-      start === undefined ? await freshModel(choices, corpus, { output, signal }) : continuedModel(choices, start);
-    const length = Math.min(choices.context ?? model.architecture.context, model.architecture.context);
+      start === undefined
+        ? await freshModel(entry, choices, out, corpus, { output, signal })
+        : await continuedModel(choices, start);
+    const length = Math.min(choices.context ?? model.context, model.context);
     const { batch, seed } = choices;
     const data = await openTrainingSource({ corpus, model, batch, length, seed, output, signal });
-    const options: TrainOptions<GptParameters, TokenBatch, Tensor> = {
+    const options: TrainOptions<unknown, unknown, unknown> = {
       model,
       source: data.source,
       runtime,
@@ -72,8 +59,8 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       seed,
       steps: choices.steps,
       minutes: choices.steps === undefined ? (choices.minutes ?? 10) : undefined,
-      optimizer: adamW({ weightDecay: choices.weightDecay }),
-      rate: scheduleOf(choices),
+      optimizer: adamW({ weightDecay: choices.weightDecay, multiplier: model.rates }),
+      rate: scheduleOf(choices, entry),
       clip: choices.clip === 0 ? Number.POSITIVE_INFINITY : choices.clip,
       accumulate: choices.accumulate,
       ema: choices.ema,
@@ -82,7 +69,6 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       checkNumerics: choices.checkNumerics,
     };
     if (choices.dryRun) return await dryRun(options, { tokensPerUpdate: batch * length * choices.accumulate, output });
-    const { out } = choices;
     const end = await followTraining(
       train({
         ...options,
@@ -92,7 +78,10 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
         keep: choices.keep,
         fingerprint: await corpus.fingerprint(),
         config: configOf(choices, model, length),
-        evaluate: validation === undefined ? undefined : (context) => evaluateOn(validation, model, context),
+        evaluate:
+          validation === undefined || model.likelihood === 'none'
+            ? undefined
+            : (context) => evaluateOn(validation, model, context),
         evalEvery: choices.evalEvery,
         sample:
           choices.sampleEvery === undefined
@@ -103,19 +92,13 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       {
         output,
         bytesPerToken: data.bytesPerToken,
-        onStart: async () => void (await writeTokenizer(out, model.tokenizer, model.architecture.context)),
+        onStart: async () => void (await writeTokenizer(out, model.tokenizer, model.context)),
         again: 'Give the same command again to go on from there.',
       },
     );
     const folder = join(out, 'model');
     const parameters = await (end.averaged ?? end.parameters)();
-    await saveGpt(folder, {
-      architecture: model.architecture,
-      parameters,
-      tokenizer: model.tokenizer,
-      onnx: choices.onnx,
-      signal,
-    });
+    await model.save(folder, parameters, { onnx: choices.onnx, signal });
     output.result(
       {
         run: out,
@@ -145,17 +128,6 @@ function refuseContradictions(choices: TrainChoices): void {
       { hint: 'Leave out --vocabulary or --tokenizer.' },
     );
   }
-  if (choices.from === undefined) return;
-  const settled = OF_THE_MODEL.find((name) => choices[name] !== undefined);
-  if (settled === undefined && choices.tied !== false) return;
-  const name = (settled ?? 'no-tied').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new TesseraError(
-    'bad-option',
-    `--${name} cannot be chosen with --from: the model that training goes on from has settled it.`,
-    {
-      hint: 'Leave it out, or train from the beginning.',
-    },
-  );
 }
 
 /** The first 256 KiB of a text, as documents in memory. */
@@ -172,65 +144,66 @@ async function readStart(paths: readonly string[], field: string, signal: AbortS
   return corpusFromStrings(texts, paths.join(', '));
 }
 
-async function freshModel(choices: TrainChoices, corpus: Corpus, job: Job): Promise<Gpt> {
-  const {
-    size: name,
-    style,
-    layers,
-    width,
-    heads,
-    kvHeads,
-    hidden,
-    activation,
-    ropeTheta,
-    normEpsilon,
-    tied,
-    dropout,
-  } = choices;
-  const given = {
-    style,
-    layers,
-    width,
-    heads,
-    kvHeads,
-    hidden,
-    activation,
-    ropeTheta,
-    normEpsilon,
-    dropout,
-    tied: tied === false ? false : undefined,
-  };
-  const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return gpt({
-    ...chosen,
-    size: name,
-    context: choices.context ?? CONTEXT,
-    tokenizer: await tokenizerFor(choices, corpus, job),
-  });
+async function freshModel(
+  entry: ArchitectureEntry,
+  choices: TrainChoices,
+  out: string,
+  corpus: Corpus,
+  job: Job,
+): Promise<TextModel> {
+  const chosen = modelChoices(entry, choices);
+  const architecture = await entry.load();
+  return architecture.create(chosen, await tokenizerFor(entry, choices, out, { corpus, ...job }));
 }
 
-async function tokenizerFor(choices: TrainChoices, corpus: Corpus, { output, signal }: Job): Promise<Tokenizer> {
+async function tokenizerFor(
+  entry: ArchitectureEntry,
+  choices: TrainChoices,
+  out: string,
+  { corpus, output, signal }: Job & { readonly corpus: Corpus },
+): Promise<Tokenizer> {
+  if (entry.tokens === 'bytes') {
+    if ((choices.tokenizer ?? 'bytes') === 'bytes' && choices.vocabulary === undefined) return byteTokenizer();
+    throw new TesseraError('bad-option', `${entry.name} reads bytes; it takes no other tokenizer.`, {
+      hint: `Leave out ${choices.vocabulary === undefined ? '--tokenizer' : '--vocabulary'}.`,
+    });
+  }
   if (choices.tokenizer !== undefined) return openTokenizer(choices.tokenizer);
-  const kept = join(choices.out, 'tokenizer.json');
-  const resumes = !choices.fresh && !choices.dryRun && existsSync(join(choices.out, 'config.json')) && existsSync(kept);
+  const kept = join(out, 'tokenizer.json');
+  const resumes = !choices.fresh && !choices.dryRun && existsSync(join(out, 'config.json')) && existsSync(kept);
   if (resumes) return openTokenizer(kept);
   return (await learnTokenizer({ corpus, vocabulary: choices.vocabulary ?? VOCABULARY, output, signal })).tokenizer;
 }
 
-function continuedModel(choices: TrainChoices, start: LoadedGpt): Gpt {
-  const { architecture, tokenizer } = start.model;
-  const { context, dropout = 0 } = choices;
-  if (context !== undefined && context > architecture.context) {
+/** The model that training goes on from. @throws bad-option for what that model has settled. */
+async function continuedModel(
+  choices: TrainChoices,
+  { model, entry }: LoadedModel & { readonly entry: ArchitectureEntry },
+): Promise<TextModel> {
+  const refuse = (flag: string): never => {
     throw new TesseraError(
       'bad-option',
-      `The model reads ${architecture.context} tokens at once; a context of ${context} is too long for it.`,
+      `${flag} cannot be chosen with --from: the model that training goes on from has settled it.`,
+      { hint: 'Leave it out, or train from the beginning.' },
+    );
+  };
+  if ((choices.architecture ?? entry.name) !== entry.name) refuse('--architecture');
+  const { context, dropout, ...settled } = modelChoices(entry, choices);
+  const [first] = Object.keys(settled);
+  if (first !== undefined) refuse(settled[first] === false ? flagOf(first).replace('--', '--no-') : flagOf(first));
+  if (choices.tokenizer !== undefined) refuse('--tokenizer');
+  if (choices.vocabulary !== undefined) refuse('--vocabulary');
+  if (context !== undefined && Number(context) > model.context) {
+    throw new TesseraError(
+      'bad-option',
+      `The model reads ${model.context} tokens at once; a context of ${String(context)} is too long for it.`,
     );
   }
-  return gpt({ ...architecture, dropout, tokenizer });
+  return (await entry.load()).adjust(model, { dropout: dropout ?? 0 });
 }
 
-function scheduleOf(choices: TrainChoices): Schedule {
-  const usual = choices.from === undefined ? RATES[choices.size ?? 'tiny'] : 3e-4;
+function scheduleOf(choices: TrainChoices, entry: ArchitectureEntry): Schedule {
+  const usual = choices.from === undefined ? entry.rate(choices) : 3e-4;
   const shared = { rate: choices.rate ?? usual, warmup: choices.warmup ?? 0.05 };
   switch (choices.schedule) {
     case 'constant':
@@ -243,7 +216,7 @@ function scheduleOf(choices: TrainChoices): Schedule {
 }
 
 /** What makes the run what it is, beside what the trainer writes down itself. */
-function configOf(choices: TrainChoices, model: Gpt, length: number): Json {
+function configOf(choices: TrainChoices, model: TextModel, length: number): Json {
   const learned = choices.tokenizer === undefined && choices.from === undefined;
   return {
     architecture: model.name,
@@ -257,13 +230,13 @@ function configOf(choices: TrainChoices, model: Gpt, length: number): Json {
 
 async function evaluateOn(
   text: Corpus,
-  model: Gpt,
-  context: TrainContext<GptParameters>,
+  model: TextModel,
+  context: TrainContext<unknown>,
 ): Promise<Record<string, number>> {
   const runner = await model.open(context.runtime, await context.parameters());
   try {
     const { bits } = runner;
-    if (bits === undefined) throw new Error('a gpt counts bits');
+    if (bits === undefined) throw new Error(`a ${model.name} counts no bits`);
     const figures = await measureText({ bits }, text, { signal: context.signal });
     return { 'validation bits/byte': figures.bitsPerByte };
   } finally {
@@ -271,7 +244,7 @@ async function evaluateOn(
   }
 }
 
-async function sampleFrom(model: Gpt, prompt: string, context: TrainContext<GptParameters>): Promise<string> {
+async function sampleFrom(model: TextModel, prompt: string, context: TrainContext<unknown>): Promise<string> {
   return (
     prompt +
     (await continuation(model, context.runtime, await context.parameters(), prompt, {
@@ -290,10 +263,10 @@ interface SampleOptions {
 }
 
 /** A continuation of a prompt as text. */
-export async function continuation(
-  model: Gpt,
+export async function continuation<P>(
+  model: TextModel<P>,
   runtime: Runtime,
-  parameters: Arrays<GptParameters>,
+  parameters: Arrays<P>,
   prompt: string,
   options: SampleOptions,
 ): Promise<string> {

@@ -1,33 +1,23 @@
 /** `tessera train`: the options; the work is in train-run.ts. */
 
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { withArchitectures } from './architecture-options.js';
 import { examples, numberFrom, runJob, several, wholeNumber, withCommon, withEngine } from './options.js';
 
-/** What the command line gave. */
-export interface TrainChoices {
+/** What the command line gave; the options of the architectures are beside these, under their own names. */
+export interface TrainChoices extends Readonly<Record<string, unknown>> {
   readonly text?: readonly string[];
   readonly field: string;
   readonly validation?: readonly string[];
-  readonly out: string;
+  readonly out?: string;
   readonly fresh?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 
-  readonly architecture: 'gpt';
-  readonly size?: 'tiny' | 'small' | 'base';
-  readonly style?: 'llama' | 'gpt2';
-  readonly layers?: number;
-  readonly width?: number;
-  readonly heads?: number;
-  readonly kvHeads?: number;
-  readonly hidden?: number;
-  readonly activation?: 'swiglu' | 'gelu_tanh' | 'gelu' | 'relu' | 'silu';
-  readonly ropeTheta?: number;
-  readonly normEpsilon?: number;
-  readonly tied?: boolean;
+  /** gpt when absent. */
+  readonly architecture?: string;
+  /** The largest length of a row; an option of every architecture that reads windows. */
   readonly context?: number;
-  readonly dropout?: number;
-
   readonly tokenizer?: string;
   readonly vocabulary?: number;
   readonly from?: string;
@@ -64,32 +54,10 @@ export function trainCommand(): Command {
     .option('--text <path...>', 'files, folders or patterns; .txt, .md, .jsonl, each also as .gz')
     .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
     .option('--validation <path...>', 'text to measure bits per byte on while training (its first 256 KiB)')
-    .option('--out <folder>', "the run's folder", 'runs/gpt')
+    .option('--out <folder>', "the run's folder (default: runs/ and the architecture's name)")
     .option('--fresh', 'start anew where a run is')
-    .option('--dry-run', 'only tell parameters, operations, memory and minutes; nothing is written')
-    .optionsGroup('Model:')
-    .addOption(new Option('--architecture <name>', 'the architecture').choices(['gpt']).default('gpt'))
-    .addOption(new Option('--size <name>', 'a ready size (default: tiny)').choices(['tiny', 'small', 'base']))
-    .addOption(new Option('--style <name>', 'which published layout (default: llama)').choices(['llama', 'gpt2']))
-    .option('--layers <n>', 'layers', wholeNumber(1))
-    .option('--width <n>', 'width of the hidden states', wholeNumber(1))
-    .option('--heads <n>', 'attention heads', wholeNumber(1))
-    .option('--kv-heads <n>', 'heads of keys and values (default: all heads)', wholeNumber(1))
-    .option('--hidden <n>', 'width inside the feed-forward block', wholeNumber(1))
-    .addOption(
-      new Option('--activation <name>', 'of the feed-forward block').choices([
-        'swiglu',
-        'gelu_tanh',
-        'gelu',
-        'relu',
-        'silu',
-      ]),
-    )
-    .option('--rope-theta <number>', 'base of the rotary positions', numberFrom(1))
-    .option('--norm-epsilon <number>', 'added inside the norms', numberFrom(0, 1))
-    .option('--no-tied', 'a table of its own for the output')
-    .option('--context <n>', 'tokens that the model reads at once (default: 256)', wholeNumber(1))
-    .option('--dropout <share>', 'share of dropped activations (default: 0)', numberFrom(0, 0.99))
+    .option('--dry-run', 'only tell parameters, operations, memory and minutes; nothing is written');
+  withArchitectures(command)
     .optionsGroup('Tokens and start:')
     .option('--tokenizer <file>', "a tokenizer.json, or 'bytes' (default: one is trained on the text)")
     .option('--vocabulary <n>', 'tokens of the tokenizer that is trained (default: 4096)', wholeNumber(257))
@@ -108,7 +76,7 @@ export function trainCommand(): Command {
       'minutes, turned into a number of updates at the start (default: 10)',
       numberFrom(0.01),
     )
-    .option('--rate <number>', 'highest learning rate (default: by size, 2e-3 for tiny)', numberFrom(0))
+    .option('--rate <number>', 'highest learning rate (default: by architecture and size)', numberFrom(0))
     .addOption(new Option('--schedule <name>', 'of the rate').choices(['constant', 'cosine', 'wsd']).default('cosine'))
     .option('--warmup <n>', 'updates of warm-up, or a share of all below 1 (default: 0.05)', numberFrom(0))
     .option('--weight-decay <number>', 'of AdamW, on matrices', numberFrom(0), 0.1)

@@ -1,22 +1,15 @@
 /** A training run on the screen: what `train` and `demo` share. */
 
 import type { Corpus } from '../formats/index.js';
-import type { Gpt, GptParameters } from '../language-models/index.js';
+import type { TextModel } from '../language-models/index.js';
 import { lossToBitsPerByte } from '../measures/index.js';
-import {
-  type BatchSource,
-  type EndEvent,
-  type TokenBatch,
-  type TokenProgress,
-  type TrainEvent,
-  tokenSource,
-} from '../nn/index.js';
+import type { BatchSource, EndEvent, TokenProgress, TrainEvent } from '../nn/index.js';
 import { random, TesseraError } from '../tensor/index.js';
 import { count, duration, type Output, operations, type Progress, size } from './output.js';
 
 /** Batches of a corpus with what is known of its tokens. */
-export interface TrainingSource {
-  readonly source: BatchSource<TokenBatch>;
+export interface TrainingSource<B> {
+  readonly source: BatchSource<B>;
   /** Bytes that a token stands for, over the text read so far. */
   bytesPerToken(): number;
   /** Bytes and tokens read so far. */
@@ -24,9 +17,9 @@ export interface TrainingSource {
 }
 
 /** How batches are made. */
-export interface TrainingSourceOptions {
+export interface TrainingSourceOptions<P, B, O> {
   readonly corpus: Pick<Corpus, 'documents'>;
-  readonly model: Gpt;
+  readonly model: TextModel<P, B, O>;
   readonly batch: number;
   readonly length: number;
   readonly seed: number;
@@ -38,17 +31,12 @@ export interface TrainingSourceOptions {
  * Opens the batches and makes the first one, so that a text that is too short or no text is met before anything is written.
  * @throws bad-input, naming file and place or how many tokens are needed; aborted.
  */
-export async function openTrainingSource(options: TrainingSourceOptions): Promise<TrainingSource> {
+export async function openTrainingSource<P, B, O>(options: TrainingSourceOptions<P, B, O>): Promise<TrainingSource<B>> {
   const { corpus, model, batch, length, seed, output, signal } = options;
-  const { tokenizer, architecture } = model;
   let seen: TokenProgress = { bytes: 0, documents: 0, tokens: 0, done: false };
   let told = false;
   const began = performance.now();
-  const source = tokenSource(corpus, (bytes) => tokenizer.encodeBytes(bytes), {
-    batch,
-    length,
-    endOfText: architecture.endOfText,
-    random: random(seed).child('data'),
+  const source = model.source(corpus, { batch, length }, random(seed).child('data'), {
     signal,
     report: (progress) => {
       seen = progress;
@@ -78,14 +66,14 @@ export interface FollowOptions {
 }
 
 /** Shows a run's events until its end. @throws what the run throws; aborted, naming the checkpoint, when it was stopped. */
-export async function followTraining(
-  events: AsyncIterable<TrainEvent<GptParameters>>,
+export async function followTraining<P>(
+  events: AsyncIterable<TrainEvent<P>>,
   options: FollowOptions,
-): Promise<EndEvent<GptParameters>> {
+): Promise<EndEvent<P>> {
   const { output, bytesPerToken } = options;
   let progress: Progress | undefined;
   let measuring: Progress | undefined;
-  let end: EndEvent<GptParameters> | undefined;
+  let end: EndEvent<P> | undefined;
   const bits = (loss: number): string => `${lossToBitsPerByte(loss, 1, bytesPerToken()).toFixed(3)} bits/byte`;
   try {
     for await (const event of events) {
