@@ -3,7 +3,17 @@
 export { exportDecoder } from './export.js';
 export { type LoadedGpt, loadGpt } from './folder.js';
 export { type Gpt, type GptSettings, gpt } from './gpt.js';
-export { forward, type GptContext, type GptParameters, hiddenStates, initGpt, logitsOf } from './model.js';
+export {
+  bodyStates,
+  forward,
+  type GptBody,
+  type GptContext,
+  type GptParameters,
+  hiddenStates,
+  initGpt,
+  initGptBody,
+  logitsOf,
+} from './model.js';
 export { fromPublished, publishedTensors, toPublished } from './names.js';
 export {
   fromConfig,

@@ -31,6 +31,7 @@ import {
   type Call,
   cast,
   constant,
+  type Dimension,
   matmul,
   type NDArray,
   type Random,
@@ -60,14 +61,28 @@ export interface GptParameters<L = Tensor> {
   readonly head?: Pick<LinearParameters<L>, 'weight'>;
 }
 
+/** What of a GPT turns embedded tokens into hidden states. */
+export type GptBody<L = Tensor> = Pick<GptParameters<L>, 'positions' | 'blocks' | 'norm'>;
+
 /** Fresh parameters. */
 export function initGpt(options: GptOptions, random: Random): Arrays<GptParameters> {
-  const deviation = 0.02;
+  const parameters: GptParameters<NDArray> = {
+    embedding: { weight: random.child('embedding').normal([options.vocabulary, options.width], DEVIATION) },
+    ...(initGptBody(options, random) as GptBody<NDArray>),
+    ...(options.tied
+      ? {}
+      : { head: { weight: random.child('head').normal([options.width, options.vocabulary], DEVIATION) } }),
+  };
+  return parameters as Arrays<GptParameters>;
+}
+
+const DEVIATION = 0.02;
+
+/** Fresh parameters of a body alone. */
+export function initGptBody(options: GptOptions, random: Random): Arrays<GptBody> {
+  const deviation = DEVIATION;
   const outDeviation = deviation / Math.sqrt(2 * options.layers);
   const kind = normKind(options);
-  const table = (name: string, rows: number): { weight: NDArray } => ({
-    weight: random.child(name).normal([rows, options.width], deviation),
-  });
   const blocks = Array.from({ length: options.layers }, (_, layer): BlockParameters<NDArray> => {
     const own = random.child('blocks').child(layer);
     return {
@@ -77,16 +92,14 @@ export function initGpt(options: GptOptions, random: Random): Arrays<GptParamete
       mlp: initMlp(own.child('mlp'), { ...options, bias: kind === 'layer', deviation, outDeviation }),
     };
   });
-  const parameters: GptParameters<NDArray> = {
-    embedding: table('embedding', options.vocabulary),
-    ...(options.style === 'gpt2' ? { positions: table('positions', options.context) } : {}),
+  const body: GptBody<NDArray> = {
+    ...(options.style === 'gpt2'
+      ? { positions: { weight: random.child('positions').normal([options.context, options.width], deviation) } }
+      : {}),
     blocks,
     norm: initNorm(kind, options.width),
-    ...(options.tied
-      ? {}
-      : { head: { weight: random.child('head').normal([options.width, options.vocabulary], deviation) } }),
   };
-  return parameters as Arrays<GptParameters>;
+  return body as Arrays<GptBody>;
 }
 
 /** Where tokens stand and how layers attend. */
@@ -104,9 +117,22 @@ export function hiddenStates(
   context: GptContext,
   call: Call,
 ): Tensor {
-  const kind = normKind(options);
   const [batch = 1, time = 1] = ids.shape;
-  let x = embed(parameters.embedding.weight, reshape(ids, [-1])); // [batch * time, width]
+  const embedded = embed(parameters.embedding.weight, reshape(ids, [-1])); // [batch * time, width]
+  return bodyStates(options, parameters, embedded, { ...context, batch, time }, call);
+}
+
+/** The residual stream after the last norm: embedded tokens `[batch * time, width]` to the same shape. */
+export function bodyStates(
+  options: GptOptions,
+  parameters: GptBody,
+  embedded: Tensor,
+  context: GptContext & { readonly batch: Dimension; readonly time: Dimension },
+  call: Call,
+): Tensor {
+  const kind = normKind(options);
+  const { batch, time } = context;
+  let x = embedded;
   const rows = x.shape;
   if (parameters.positions !== undefined) {
     const table = parameters.positions.weight;
@@ -147,19 +173,14 @@ export function forward(options: GptOptions, parameters: GptParameters, ids: Ten
   );
 }
 
-function rotaryContext(
-  options: GptOptions,
-  positions: Tensor | undefined,
-  batch: Tensor['shape'][number],
-  time: Tensor['shape'][number],
-) {
+function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Dimension, time: Dimension) {
   const { cosines, sines } = rotaryTables(options.context, options.head, options.ropeTheta);
   const rows = positions === undefined ? everyRow(batch, time) : cast(positions, 'int64');
   return { positions: rows, cosines: constant(cosines), sines: constant(sines) };
 }
 
 /** 0, 1, 2, ... in each of a known number of rows: int64 `[batch, time]`. */
-function everyRow(batch: Tensor['shape'][number], time: Tensor['shape'][number]): Tensor {
+function everyRow(batch: Dimension, time: Dimension): Tensor {
   const [rows, columns] = [Number(batch), Number(time)];
   const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(index % columns));
   return reshape(constant({ dtype: 'int64', shape: [rows, columns], data }), [rows, columns]);
