@@ -2,6 +2,7 @@
 /** The command `tessera`: one sub-command a job. Each loads what it needs when it runs, so that `--help` is quick. */
 
 import { Command } from 'commander';
+import { compareCommand } from './compare.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { fail } from './errors.js';
@@ -27,6 +28,7 @@ function tessera(): Command {
     trainCommand(),
     generateCommand(),
     evalCommand(),
+    compareCommand(),
     inspectCommand(),
     tokenizerCommand(),
     doctorCommand(),
