@@ -10,5 +10,18 @@ export {
 } from './corpus.js';
 export { type ModelFolder, type ModelFolderContent, readModelFolder, writeModelFolder } from './huggingface.js';
 export { isJsonObject, type Json, type JsonObject, parseJson, readJsonObject, writeJson } from './json.js';
+export {
+  type PortDraw,
+  type PortRole,
+  PROGRAMS_FILE,
+  PROGRAMS_FORMAT,
+  type ProgramEntry,
+  type ProgramPort,
+  type ProgramsDescription,
+  parsePrograms,
+  portType,
+  readPrograms,
+  writeProgramsFile,
+} from './programs.js';
 export * from './safetensors.js';
 export { findInvalidUtf8 } from './utf8.js';
