@@ -257,6 +257,48 @@ const cases: readonly Case[] = [
     untouched: 'run/model',
   },
   {
+    what: 'an architecture that there is not',
+    args: () => train('book.txt', 'new', '--architecture', 'gtp'),
+    says: /'--architecture <name>'.*'gtp'.*gpt/s,
+  },
+  {
+    what: 'a choice of the model with --from',
+    args: () =>
+      train('book.txt', 'new', '--from', path('run/model')).filter((arg) => arg !== '--tokenizer' && arg !== 'bytes'),
+    says: /--layers cannot be chosen with --from/,
+    untouched: 'run/model',
+  },
+  {
+    what: 'a comparison without a budget',
+    args: () => ['compare', '--text', path('book.txt'), '--out', path('new')],
+    says: /takes one budget: --flops or --minutes/,
+  },
+  {
+    what: 'a comparison with two budgets',
+    args: () => ['compare', '--text', path('book.txt'), '--out', path('new'), '--flops', '1e9', '--minutes', '1'],
+    says: /takes one budget/,
+  },
+  {
+    what: 'a comparison of an unknown architecture',
+    args: () => [
+      'compare',
+      '--architectures',
+      'gpt,rnn',
+      '--text',
+      path('book.txt'),
+      '--out',
+      path('new'),
+      '--flops',
+      '1e9',
+    ],
+    says: /no architecture "rnn".*Choose gpt/s,
+  },
+  {
+    what: 'a comparison that sets an option that is none',
+    args: () => ['compare', '--text', path('book.txt'), '--out', path('new'), '--flops', '1e9', '--set', 'gpt.depth=3'],
+    says: /gpt has no option "depth".*layers/s,
+  },
+  {
     what: 'a file that cannot be inspected',
     args: () => ['inspect', path('book.txt')],
     says: /none of the files that can be inspected/,
