@@ -169,20 +169,35 @@ const rotaryOperation: Operation = {
     return [applyOne(rotaryOperation, [g, positions, cosines, neg(sines)], node.attributes, g)];
   },
   lower: (node, emitter) =>
-    emitter.emit('RotaryEmbedding', node.inputs.map(emitter.name), { interleaved: 0 }, 1, 'com.microsoft'),
+    emitter.emit(
+      'RotaryEmbedding',
+      node.inputs.map(emitter.name),
+      { interleaved: 0, ...node.attributes },
+      1,
+      'com.microsoft',
+    ),
 };
 
 /**
  * Rotary positions in the rotate-half layout of Llama (Su et al., arXiv 2104.09864): `x` `[batch, heads, time, head]` or
  * `[batch, time, heads * head]`; `positions` int64 `[batch, time]`; tables `[positions, head / 2]` of cosines and sines.
+ *
+ * With `heads`, which wants the second form, tables may be narrower than half a head: only the first dimensions of each
+ * head are turned, twice as many as a table has columns (GPT-NeoX, arXiv 2204.06745, section 2.1.1).
  */
-export function rotary(x: Tensor, positions: Tensor, cosines: Tensor, sines: Tensor): Tensor {
+export function rotary(x: Tensor, positions: Tensor, cosines: Tensor, sines: Tensor, heads?: number): Tensor {
   if (positions.dtype !== 'int64') throw shapeError(`rotary takes int64 positions, not ${positions.dtype}.`);
   const [rank, width, half] = [x.shape.length, x.shape.at(-1), cosines.shape[1]];
   const fits =
-    typeof width !== 'number' ||
-    typeof half !== 'number' ||
-    (rank === 4 ? width === 2 * half : width % (2 * half) === 0);
+    heads === undefined
+      ? typeof width !== 'number' ||
+        typeof half !== 'number' ||
+        (rank === 4 ? width === 2 * half : width % (2 * half) === 0)
+      : rank === 3 &&
+        typeof width === 'number' &&
+        typeof half === 'number' &&
+        width % heads === 0 &&
+        2 * half <= width / heads;
   if (
     (rank !== 3 && rank !== 4) ||
     positions.shape.length !== 2 ||
@@ -195,7 +210,8 @@ export function rotary(x: Tensor, positions: Tensor, cosines: Tensor, sines: Ten
       `rotary cannot turn ${shapeText(x.shape)} at positions ${shapeText(positions.shape)} with tables ${tables}.`,
     );
   }
-  return applyOne(rotaryOperation, [x, positions, cosines, sines], {}, x);
+  const attributes = heads === undefined ? {} : { num_heads: heads, rotary_embedding_dim: 2 * Number(half) };
+  return applyOne(rotaryOperation, [x, positions, cosines, sines], attributes, x);
 }
 
 /** The cosines and sines of every position and frequency: `[positions, head / 2]` each. */

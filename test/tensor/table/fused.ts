@@ -77,6 +77,19 @@ const spin: OperationCase[] = [
     },
     gradients: [0],
   },
+  {
+    // Three heads of 10, of which the first 6 dimensions turn.
+    inputs: [floats([2, 4, 30]), indices([2, 4], 9, 'int64'), cosines, sines],
+    apply: (x, positions, cos, sin) => t.rotary(x, positions, cos, sin, 3),
+    reference: (x, ...rest) => {
+      const apart = turn({ ...x, shape: [2, 4, 3, 10] }, [0, 2, 1, 3]);
+      const first = make([2, 3, 4, 6], (p) => at(apart, p));
+      const turned = rotated(first, ...(rest as [Value, Value, Value]));
+      const whole = make(apart.shape, (p) => at((p[3] ?? 0) < 6 ? turned : apart, p));
+      return { ...turn(whole, [0, 2, 1, 3]), shape: x.shape };
+    },
+    gradients: [0],
+  },
 ];
 
 function attend(scale: number) {
