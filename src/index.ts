@@ -4,5 +4,6 @@ export * from './formats/index.js';
 export * from './language-models/index.js';
 export * from './measures/index.js';
 export * from './nn/index.js';
+export * from './systems/index.js';
 export * from './tensor/index.js';
 export * from './tokenizers/index.js';

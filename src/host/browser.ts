@@ -120,6 +120,19 @@ export function cores(): number {
   return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
+/** A page is not told the processor's name. */
+export function processor(): string {
+  return '';
+}
+
+/** A page is not told how much memory the machine has. */
+export function totalMemory(): number {
+  return 0;
+}
+
+/** A page has no environment. */
+export const environmentVariable: Host['environmentVariable'] = () => undefined;
+
 /** Bytes of script memory where the browser tells (Chromium), otherwise 0. */
 export function memoryUsage(): number {
   const memory: unknown = Reflect.get(performance, 'memory');
@@ -191,6 +204,9 @@ export const host: Host = {
   baseName,
   directoryName,
   cores,
+  processor,
+  totalMemory,
+  environmentVariable,
   memoryUsage,
   startWorker,
   parentPort,

@@ -1,7 +1,7 @@
 /** Threads and machine facts of the Node half. */
 
-import { arch, availableParallelism, cpus, platform as osPlatform, release } from 'node:os';
-import { memoryUsage as processMemory, version } from 'node:process';
+import { arch, availableParallelism, cpus, platform as osPlatform, release, totalmem } from 'node:os';
+import { env, memoryUsage as processMemory, version } from 'node:process';
 import { parentPort as nodeParentPort, Worker } from 'node:worker_threads';
 import { TesseraError } from './error.js';
 import type { ParentPort, WorkerHandle } from './types.js';
@@ -14,6 +14,21 @@ export const platform: string = `node ${version.slice(1)}, ${osPlatform()} ${rel
 /** How many threads can run at once on this machine. */
 export function cores(): number {
   return availableParallelism();
+}
+
+/** The processor's name, as the system tells it. */
+export function processor(): string {
+  return cpus()[0]?.model.trim() ?? '';
+}
+
+/** Bytes of memory of the machine. */
+export function totalMemory(): number {
+  return totalmem();
+}
+
+/** A variable of the environment; an empty one counts as not set. */
+export function environmentVariable(name: string): string | undefined {
+  return env[name] || undefined;
 }
 
 /** Resident bytes of this process. */

@@ -123,6 +123,12 @@ export interface Host {
 
   /** How many threads can run at once. */
   cores(): number;
+  /** The processor's name; empty when the host does not tell. */
+  processor(): string;
+  /** Bytes of memory of the machine; 0 when the host does not tell. */
+  totalMemory(): number;
+  /** A variable of the environment; undefined when it is not set, is empty, or the host has none. */
+  environmentVariable(name: string): string | undefined;
   /** Bytes of memory that the process (or page, where known) has resident; 0 when the host does not tell. */
   memoryUsage(): number;
   /** Starts a module as a thread. */

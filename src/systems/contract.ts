@@ -35,11 +35,11 @@ export interface System {
 export interface Reproduction {
   /** What the system is measured against. */
   readonly baseline: string;
-  /** The data sets that it reads, by their names in the list of data. */
+  /** The data sets that it reads, by their names in the list of data. No other can be had. */
   readonly data: readonly string[];
   /** Minutes of the full size on two cores, about. */
   readonly minutes: number;
-  /** Runs the experiment. @throws not-found naming the data that is missing; aborted. */
+  /** Runs the experiment. @throws aborted. */
   run(context: ReproductionContext): Promise<Measured>;
 }
 
@@ -55,6 +55,7 @@ export interface Measured {
 export interface Criterion {
   /** What is asked, in words. */
   readonly says: string;
+  /** A figure that is not finite never holds. */
   readonly measured: number;
   /** What is needed, in words: "at most 2.5". */
   readonly needs: string;
@@ -72,14 +73,19 @@ export interface ReproductionContext {
   readonly seed: number;
   /** `quick` takes seconds, for tests: the same code on less of everything. */
   readonly size: 'full' | 'quick';
+  /** Fires when the run is to stop. Long work in this thread must let timers run several times a second, or it is late. */
   readonly signal: AbortSignal;
-  /** The path of a data set's folder, or of a file in it. @throws not-found naming the set and where to get it. */
+  /**
+   * The path of a data set's folder, or of a file in it by its published name, plain or packed by gzip. The sets that the
+   * reproduction names are whole and have their sums before it runs. A folder may hold other files beside them.
+   */
   data(set: string, file?: string): Promise<string>;
   /** Tells how far a part is: "scratch, update", 120 of 400, "loss 2.61". */
   report(part: string, done: number, total: number, detail?: string): void;
   /**
-   * A folder for a part that takes long (a trained model): its path, and whether it was made before with the same
-   * settings. `make` fills the folder; it appears whole or not at all.
+   * The folder of a part that takes long (a trained model), kept for every reproduction that asks for the same name
+   * (a-z, 0-9, hyphens) and settings, the seed among them. `make` fills an empty folder, whose files are read only
+   * through the path that is given back: it appears whole or not at all, and is not made where it was kept.
    */
   kept(name: string, settings: JsonObject, make: (folder: string) => Promise<void>): Promise<string>;
 }
