@@ -1,6 +1,7 @@
 /** Symbolic tensors, operations with gradients, random draws, and runtimes that run them as ONNX programs. */
 
 export { type ErrorCode, TesseraError } from '../host/error.js';
+export { type Draw, drawRows, fillDraw } from './draws.js';
 export { grad, gradients, type Loss, valueAndGrad } from './gradient.js';
 export { constant, type Dimension, isTensor, type Shape, type Spec, shapeText, type Tensor } from './graph.js';
 export {
@@ -83,7 +84,6 @@ export {
 export {
   type Append,
   type Call,
-  type Draw,
   type ProgramSpecs,
   specsOf,
   type Traceable,

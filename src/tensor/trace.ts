@@ -1,12 +1,11 @@
 /** Tracing: a function of tensors is called once, and what it returns, records and draws becomes a program. */
 
 import { TesseraError } from '../host/error.js';
+import type { Draw } from './draws.js';
 import { enterScope, input, isStatic, type Spec, sameShape, shapeError, shapeText, type Tensor } from './graph.js';
-import type { NDArray } from './ndarray.js';
 import { sum } from './operations/broadcast.js';
 import { cast, lessEqual, mul } from './operations/elementwise.js';
 import { cumsum, softmax } from './operations/reduce.js';
-import { type Random, random } from './random.js';
 import { isSpec, joinPath, type Leaf, mapTree, type Specs, tensorLeaves } from './tree.js';
 
 /** What a traced function may use beside its arguments. */
@@ -32,14 +31,6 @@ export interface TracedRandom {
   permutation(n: number): Tensor;
   /** One class a row of `[..., classes]` logits, by inverting the distribution at one uniform number a row; int32. */
   categorical(logits: Tensor): Tensor;
-}
-
-/** A hidden input: filled on the host at each run from (seed, path, step, micro). */
-export interface Draw {
-  readonly path: string;
-  readonly verb: 'normal' | 'uniform' | 'integers' | 'bernoulli' | 'permutation';
-  readonly shape: readonly number[];
-  readonly numbers: readonly number[];
 }
 
 /** Rows that a run writes into a state leaf after it ran: `rows` `[batch, heads, new, head]` at each row's `at` `[batch]`. */
@@ -191,24 +182,6 @@ function checkUpdates(state: readonly Leaf<Tensor>[], updates: readonly Leaf<Ten
     }
     return old !== tensor;
   });
-}
-
-/** The values of a hidden input at a step. */
-export function fillDraw(draw: Draw, seed: number, step: number, micro: number): NDArray {
-  const source: Random = random(seed).child('draw').child(draw.path).child(draw.verb).at(step).at(micro);
-  const [a = 0, b = 1] = draw.numbers;
-  switch (draw.verb) {
-    case 'normal':
-      return source.normal(draw.shape, a);
-    case 'uniform':
-      return source.uniform(draw.shape, a, b);
-    case 'integers':
-      return source.integers(draw.shape, a);
-    case 'bernoulli':
-      return source.bernoulli(draw.shape, a);
-    case 'permutation':
-      return source.permutation(a);
-  }
 }
 
 /** The specs of a tree of arrays, tensors or specs. */

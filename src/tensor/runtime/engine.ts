@@ -9,8 +9,8 @@
 import type * as Ort from 'onnxruntime-common';
 import { cores } from '#host';
 import { TesseraError } from '../../host/error.js';
+import { type Draw, fillDraw } from '../draws.js';
 import type { DType, NDArray } from '../ndarray.js';
-import { type Draw, fillDraw } from '../trace.js';
 import { type Device, loadProvider, type Provider } from './provider.js';
 
 /** How an engine is set up. */
