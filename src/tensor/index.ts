@@ -22,10 +22,13 @@ export type { Lowered } from './onnx/lower.js';
 export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
 export { encodeFiles } from './onnx/write.js';
 export { broadcastShapes, broadcastTo, type ReduceOptions, sum, unbroadcast } from './operations/broadcast.js';
+export { causalConv1d } from './operations/convolution.js';
+export { type Backward, customGradient, straightThrough } from './operations/custom-gradient.js';
 export {
   abs,
   add,
   cast,
+  clip,
   cos,
   div,
   equal,
@@ -54,6 +57,7 @@ export {
   sign,
   silu,
   sin,
+  softplus,
   sqrt,
   square,
   stopGradient,
@@ -65,6 +69,7 @@ export * from './operations/fused.js';
 export { gather, gatherElements, range, scatterElementsAdd, scatterRowsAdd } from './operations/gather.js';
 export * from './operations/matmul.js';
 export * from './operations/reduce.js';
+export { type ScanOptions, scan } from './operations/scan.js';
 export * from './operations/shape.js';
 export { type Random, random } from './random.js';
 export { writeModel } from './runtime/load.js';

@@ -18,11 +18,12 @@ import {
 import { elementwise } from './table/elementwise.js';
 import { fused } from './table/fused.js';
 import { reductions } from './table/reductions.js';
+import { sequences } from './table/sequences.js';
 import { shapes } from './table/shapes.js';
 import { feed, type OperationCase, type OperationRow, type Value } from './table/value.js';
 
 /** The table. */
-export const operations: readonly OperationRow[] = [...elementwise, ...shapes, ...reductions, ...fused];
+export const operations: readonly OperationRow[] = [...elementwise, ...shapes, ...reductions, ...fused, ...sequences];
 
 /** What one row came to in one precision. */
 export interface OperationReport {

@@ -2,7 +2,7 @@
 
 import { foldEach } from '../fold.js';
 import { type Attributes, applyOne, constant, type Operation, scalarValue, shapeError, type Tensor } from '../graph.js';
-import type { DType } from '../ndarray.js';
+import { array, type DType } from '../ndarray.js';
 import { broadcastShapes, unbroadcast } from './broadcast.js';
 
 /** A tensor, or a number that takes the other operand's dtype. */
@@ -257,6 +257,46 @@ export function rsqrt(x: Tensor): Tensor {
 export function silu(x: Tensor): Tensor {
   return mul(x, sigmoid(x));
 }
+
+const softplusOperation: Operation = {
+  name: 'softplus',
+  gradient: ({ inputs }, [g]) => [g && mul(g, sigmoid(only(inputs)))],
+  lower: ({ inputs }, emitter) => {
+    const { dtype } = only(inputs);
+    const x = inputs.map(emitter.name);
+    if (dtype === 'float32') return emitter.emit('Softplus', x);
+    // The kernel has float32 only: max(x, 0) + log(1 + e ** -|x|).
+    const scalar = (value: number) => emitter.constant(array([value], [], dtype));
+    const tail = emitter.emit('Exp', emitter.emit('Neg', emitter.emit('Abs', x)));
+    const rest = emitter.emit('Log', emitter.emit('Add', [...tail, scalar(1)]));
+    return emitter.emit('Add', [...emitter.emit('Max', [...x, scalar(0)]), ...rest]);
+  },
+};
+
+/** `log(1 + e ** x)`, without overflow. */
+export function softplus(x: Tensor): Tensor {
+  return applyOne(softplusOperation, [x], {}, x);
+}
+
+/** `x` kept between two numbers; the gradient flows where x is between them, the ends included, and is 0 outside. */
+export function clip(x: Tensor, low: number, high: number): Tensor {
+  if (!(low <= high)) throw shapeError(`clip cannot keep values between ${low} and ${high}.`);
+  return applyOne(clipOperation, [x], { low, high }, x);
+}
+
+const clipOperation: Operation = {
+  name: 'clip',
+  gradient: ({ inputs, attributes }, [g]) => {
+    const x = only(inputs);
+    const inside = logicalAnd(greaterEqual(x, Number(attributes.low)), lessEqual(x, Number(attributes.high)));
+    return [g && mul(g, cast(inside, g.dtype))];
+  },
+  lower: ({ inputs, attributes }, emitter) => {
+    const { dtype } = only(inputs);
+    const ends = [attributes.low, attributes.high].map((end) => emitter.constant(array([Number(end)], [], dtype)));
+    return emitter.emit('Clip', [...inputs.map(emitter.name), ...ends]);
+  },
+};
 
 const castOperation: Operation = {
   name: 'cast',

@@ -178,17 +178,27 @@ export function topK(x: Tensor, k: number, axis = -1): { readonly values: Tensor
 const cumsumOperation: Operation = {
   name: 'cumsum',
   gradient: (node, [g]) => [
-    g && applyOne(cumsumOperation, [g], { ...node.attributes, reverse: !node.attributes.reverse }, g),
+    g && applyOne(cumsumOperation, [g], { ...node.attributes, reverse: node.attributes.reverse !== true }, g),
   ],
   lower: (node, emitter) => {
     const axis = emitter.constant(array([Number(node.attributes.axis)], [], 'int64'));
     return emitter.emit('CumSum', [emitter.name(only(node.inputs)), axis], {
-      reverse: node.attributes.reverse ? 1 : 0,
+      exclusive: Number(node.attributes.exclusive === true),
+      reverse: Number(node.attributes.reverse === true),
     });
   },
 };
 
-/** Running sums along an axis, each place included. */
-export function cumsum(x: Tensor, axis = -1): Tensor {
-  return applyOne(cumsumOperation, [x], { axis: normalizeAxis(axis, x.shape.length, 'cumsum'), reverse: false }, x);
+/** Which places a running sum takes in. */
+export interface CumsumOptions {
+  /** Each place is left out of its own sum: the first one is 0. */
+  readonly exclusive?: boolean;
+  /** From the last place to the first. */
+  readonly reverse?: boolean;
+}
+
+/** Running sums along an axis. */
+export function cumsum(x: Tensor, axis = -1, options: CumsumOptions = {}): Tensor {
+  const { exclusive = false, reverse = false } = options;
+  return applyOne(cumsumOperation, [x], { axis: normalizeAxis(axis, x.shape.length, 'cumsum'), exclusive, reverse }, x);
 }

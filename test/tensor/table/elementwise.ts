@@ -77,6 +77,8 @@ function casts(from: Value, to: t.DType, kind: Value['kind'], f: (x: number) => 
   return { inputs: [from], apply: (x) => t.cast(x, to), reference: each(f, kind) };
 }
 
+const softplusOf = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
 export const elementwise: readonly OperationRow[] = [
   row('add', ...binary(t.add, (a, b) => a + b), ...whole(t.add, (a, b) => a + b)),
   row('sub', ...binary(t.sub, (a, b) => a - b), ...whole(t.sub, (a, b) => a - b)),
@@ -129,6 +131,24 @@ export const elementwise: readonly OperationRow[] = [
     ...unary(t.sigmoid, (x) => 1 / (1 + Math.exp(-x)), -30, 30),
   ),
   row('relu', ...unary(t.relu, (x) => Math.max(x, 0))),
+  row('softplus', ...unary(t.softplus, softplusOf), ...unary(t.softplus, softplusOf, -30, 30), {
+    inputs: [given([-1000, -100, 100, 1000])],
+    apply: t.softplus,
+    reference: each(softplusOf),
+  }),
+  row(
+    'clip',
+    ...unary(
+      (x) => t.clip(x, -1, 0.5),
+      (x) => Math.min(Math.max(x, -1), 0.5),
+    ),
+    {
+      inputs: [given([-1, 0.5, 2, -3])],
+      apply: (x) => t.clip(x, -1, 0.5),
+      reference: each((x) => Math.min(Math.max(x, -1), 0.5)),
+      gradients: [],
+    },
+  ),
   row('square', ...unary(t.square, (x) => x * x)),
   row('silu', ...unary(t.silu, (x) => x / (1 + Math.exp(-x)))),
   row(

@@ -68,6 +68,12 @@ function normalized(
 
 const sums = (list: readonly number[]) => list.map((_, index) => total(list.slice(0, index + 1)));
 
+/** Running sums of the places before (or, in reverse, after) each one, itself included unless `exclusive`. */
+function runs(exclusive: boolean, reverse: boolean) {
+  return (list: readonly number[]) =>
+    list.map((_, i) => total(list.filter((_, j) => (j === i ? !exclusive : reverse ? j > i : j < i))));
+}
+
 function largest(x: Value, k: number, axis: number): Value[] {
   const shape = x.shape.map((size, index) => (index === axis ? k : size));
   const sorted = (position: readonly number[]) => {
@@ -179,6 +185,13 @@ export const reductions: readonly OperationRow[] = [
     { inputs: [floats([2, 3, 4])], apply: (x) => t.cumsum(x), reference: rows(sums) },
     { inputs: [floats([3, 4])], apply: (x) => t.cumsum(x, 0), reference: onAxis(rows(sums), 0) },
     { inputs: [indices([5], 9)], apply: (x) => t.cumsum(x), reference: rows(sums) },
+    ...([true, false] as const).flatMap((exclusive) =>
+      [true, false].map((reverse) => ({
+        inputs: [floats([2, 4, 3])],
+        apply: (x: t.Tensor) => t.cumsum(x, 1, { exclusive, reverse }),
+        reference: onAxis(rows(runs(exclusive, reverse)), 1),
+      })),
+    ),
   ),
   row(
     'matmul',
