@@ -5,3 +5,4 @@ export * from './contract.js';
 export { ARCHITECTURES } from './entries.js';
 export * from './gpt/index.js';
 export * from './model-folder.js';
+export * from './programs.js';
