@@ -1,6 +1,7 @@
 /** Continuing several prompts at once with anything that reads tokens and gives logits. */
 
-import { random, TesseraError } from '../tensor/index.js';
+import { TesseraError } from '../host/error.js';
+import { random } from '../tensor/random.js';
 import type { GenerateOptions } from './module.js';
 import { checkSampling, sampleToken } from './sampling.js';
 import { type StopFilter, stopFilter } from './stop-filter.js';

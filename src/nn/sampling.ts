@@ -1,6 +1,6 @@
 /** Choosing the next token from logits, on the host. */
 
-import { TesseraError } from '../tensor/index.js';
+import { TesseraError } from '../host/error.js';
 import type { GenerateOptions } from './module.js';
 
 /** The part of the options that a single choice needs. */
