@@ -2,7 +2,7 @@
 
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half.js';
 export { SAFETENSORS_BYTES, type SafetensorsDType } from './safetensors-header.js';
-export { openSafetensors, type ReadOptions, type Safetensors, type TensorInfo } from './safetensors-read.js';
+export { openSafetensors, type Safetensors } from './safetensors-read.js';
 export { castArray } from './safetensors-values.js';
 export {
   type LazyTensor,
@@ -11,3 +11,4 @@ export {
   type WriteSafetensorsOptions,
   writeSafetensors,
 } from './safetensors-write.js';
+export type { ReadOptions, TensorInfo, Weights } from './weights.js';
