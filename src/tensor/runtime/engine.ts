@@ -6,12 +6,12 @@
  * place, since the runtime's order of execution is not the file's.
  */
 
-import type * as Ort from 'onnxruntime-common';
 import { cores } from '#host';
 import { TesseraError } from '../../host/error.js';
 import { type Draw, fillDraw } from '../draws.js';
-import type { DType, NDArray } from '../ndarray.js';
+import type { NDArray } from '../ndarray.js';
 import { type Device, loadProvider, type Provider } from './provider.js';
+import { openSession, type Session, type SessionValue, toArray, toValue } from './session.js';
 
 /** How an engine is set up. */
 export interface EngineOptions {
@@ -74,7 +74,7 @@ export interface Engine {
 }
 
 interface Program {
-  readonly session: Ort.InferenceSession;
+  readonly session: Session;
   readonly plan: Plan;
   readonly fetches: readonly string[];
 }
@@ -83,7 +83,7 @@ class LocalEngine implements Engine {
   private provider: Provider | undefined;
   private threads = 1;
   private readonly programs = new Map<number, Program>();
-  private readonly cells = new Map<number, Ort.Tensor>();
+  private readonly cells = new Map<number, SessionValue>();
   private next = 1;
 
   constructor(private readonly owns: boolean) {}
@@ -99,22 +99,11 @@ class LocalEngine implements Engine {
   }
 
   async load(model: Uint8Array | string, plan: Plan): Promise<number> {
-    const { InferenceSession, device } = this.opened();
-    const options: Ort.InferenceSession.SessionOptions = {
-      executionProviders: [device],
-      // Training graphs are fused by hand: the runtime's passes gain nothing there and cost seconds in large graphs.
-      graphOptimizationLevel: plan.frozen ? 'all' : 'disabled',
-      intraOpNumThreads: Math.min(plan.threads ?? this.threads, this.threads),
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      logSeverityLevel: 3,
-      // Idle workers of one session must not spin on the cores that another needs.
-      extra: { session: { force_spinning_stop: '1', intra_op: { allow_spinning: '1' } } },
-    };
-    const session =
-      typeof model === 'string'
-        ? await InferenceSession.create(model, options)
-        : await InferenceSession.create(model, options);
+    // Training graphs are fused by hand: the runtime's passes gain nothing there.
+    const session = await openSession(this.opened(), model, {
+      threads: Math.min(plan.threads ?? this.threads, this.threads),
+      optimized: plan.frozen,
+    });
     const fetches = [
       ...plan.updates,
       ...plan.appends.flatMap(({ rows, at }) => [rows, at]),
@@ -143,7 +132,7 @@ class LocalEngine implements Engine {
 
   async read(cells: readonly number[]): Promise<readonly NDArray[]> {
     return cells.map((cell) => {
-      const value = arrayOf(this.cell(cell));
+      const value = toArray(this.cell(cell));
       return { ...value, data: value.data.slice() };
     });
   }
@@ -164,7 +153,7 @@ class LocalEngine implements Engine {
     const program = this.programs.get(request.program);
     if (program === undefined) throw new TesseraError('not-found', 'The program was disposed.');
     const { session, plan, fetches } = program;
-    const feeds: Record<string, Ort.Tensor> = {};
+    const feeds: Record<string, SessionValue> = {};
     for (const [index, name] of plan.state.entries()) feeds[name] = this.cell(request.state[index]);
     for (const [name, value] of Object.entries(request.input)) feeds[name] = this.tensor(value);
     for (const { name, draw } of plan.draws) {
@@ -172,12 +161,12 @@ class LocalEngine implements Engine {
     }
     if (plan.usesStep) feeds.step = this.tensor({ dtype: 'float32', shape: [], data: Float32Array.of(request.step) });
     const results = await session.run(feeds, fetches);
-    const result = (name: string): Ort.Tensor => {
+    const result = (name: string): SessionValue => {
       const tensor = results[name];
       if (tensor === undefined) throw new Error(`the runtime gave no "${name}"`);
       return tensor;
     };
-    const checks = plan.checks === undefined ? undefined : arrayOf(result(plan.checks)).data;
+    const checks = plan.checks === undefined ? undefined : toArray(result(plan.checks)).data;
     const failed = checks === undefined ? undefined : firstNonZero(checks);
     // State that failed its check is not taken over.
     if (failed !== undefined && failed >= 0) return { out: [], figures: [], failed };
@@ -186,8 +175,8 @@ class LocalEngine implements Engine {
       appendRows(this.cell(request.appends[index]), result(rows), result(at));
     }
     return {
-      out: plan.out.map((name) => arrayOf(result(name))),
-      figures: plan.figures.map((name) => Number(arrayOf(result(name)).data[0])),
+      out: plan.out.map((name) => toArray(result(name))),
+      figures: plan.figures.map((name) => Number(toArray(result(name)).data[0])),
       ...(failed === undefined ? {} : { failed }),
     };
   }
@@ -203,25 +192,20 @@ class LocalEngine implements Engine {
     return this.provider;
   }
 
-  private cell(cell: number | undefined): Ort.Tensor {
+  private cell(cell: number | undefined): SessionValue {
     const tensor = cell === undefined ? undefined : this.cells.get(cell);
     if (tensor === undefined) throw new TesseraError('not-found', 'The state was disposed.');
     return tensor;
   }
 
   /** State is the engine's own: what its caller does to the arrays later is no matter. */
-  private keep(value: NDArray): Ort.Tensor {
+  private keep(value: NDArray): SessionValue {
     return this.tensor(this.owns ? value : { ...value, data: value.data.slice() });
   }
 
-  private tensor(value: NDArray): Ort.Tensor {
-    const { Tensor } = this.opened();
-    return new Tensor(value.dtype, value.data as Float32Array, value.shape);
+  private tensor(value: NDArray): SessionValue {
+    return toValue(this.opened(), value);
   }
-}
-
-function arrayOf(tensor: Ort.Tensor): NDArray {
-  return { dtype: tensor.type as DType, shape: tensor.dims, data: tensor.data as Float32Array };
 }
 
 function firstNonZero(values: ArrayLike<number | bigint>): number {
@@ -230,7 +214,7 @@ function firstNonZero(values: ArrayLike<number | bigint>): number {
 }
 
 /** Writes `rows` `[batch, heads, new, width]` into `cache` `[batch, heads, capacity, width]` at each batch row's position. */
-function appendRows(cache: Ort.Tensor, rows: Ort.Tensor, at: Ort.Tensor): void {
+function appendRows(cache: SessionValue, rows: SessionValue, at: SessionValue): void {
   const [batch = 0, heads = 0, capacity = 0, width = 0] = cache.dims;
   const added = rows.dims[2] ?? 0;
   const target = cache.data as Float32Array;
