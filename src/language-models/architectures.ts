@@ -23,9 +23,11 @@ export function architectureOf(name: string): ArchitectureEntry {
 export async function openLanguageModel(folder: string): Promise<LoadedModel & { readonly entry: ArchitectureEntry }> {
   const path = joinPath(folder, 'config.json');
   const config = (await stat(path)) === undefined ? {} : await readJsonObject(path);
+  // Some published folders have no type and name a class of theirs instead.
+  const [named] = Array.isArray(config.architectures) ? config.architectures : [];
   const type = config.model_type;
   // A folder without a type is told of by the reader of folders, which knows what is wrong with it.
-  const entry = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(String(type)));
+  const entry = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(String(type ?? named)));
   if (entry === undefined && type !== undefined) {
     throw new TesseraError('unsupported', `${folder} holds a model of the type ${JSON.stringify(type)}.`, {
       hint: `Models of these types are read: ${ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(', ')}.`,

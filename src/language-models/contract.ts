@@ -2,7 +2,7 @@
 
 import type { JsonObject, Safetensors } from '../formats/index.js';
 import type { LanguageModel } from '../nn/index.js';
-import type { Arrays } from '../tensor/index.js';
+import type { Arrays, NDArray } from '../tensor/index.js';
 import type { Tokenizer } from '../tokenizers/index.js';
 
 /** The ONNX files of a decoder that can be written; each is named as transformers.js looks for it. */
@@ -20,8 +20,8 @@ export interface TextModel<P = unknown, B = unknown, O = unknown> extends Langua
   readonly tokenizer: Tokenizer;
   /** Tokens that it reads at once. */
   readonly context: number;
-  /** Factors of the learning rate by path, where the architecture wants them. */
-  readonly rates?: (path: string) => number | undefined;
+  /** Factors of the learning rate by path, where the architecture wants them: numbers, or arrays that broadcast. */
+  readonly rates?: (path: string) => number | NDArray | undefined;
   /** Writes the model's folder whole or not at all. @throws no-space, bad-input, aborted. */
   save(folder: string, parameters: Arrays<P>, options?: SaveModelOptions): Promise<void>;
 }

@@ -50,6 +50,16 @@ export interface AdamWOptions {
   readonly freeze?: readonly string[];
   /** In which type the scalars are computed (default float64; float32 for devices that have no doubles). */
   readonly scalars?: 'float64' | 'float32';
+  /** The moments of an earlier run to begin with. Leaves that it does not have begin at zero. */
+  readonly start?: AdamWStart;
+}
+
+/** Where AdamW begins when it goes on from an earlier run. */
+export interface AdamWStart {
+  /** Trees of arrays, or any part of them, named as the parameters are. */
+  readonly moments: AdamWMoments<unknown>;
+  /** Updates that they have seen, by which the bias corrections count on. */
+  readonly steps: number;
 }
 
 /** The moments of AdamW: unnormalized averages of gradients and of their squares. Frozen leaves have none. */
@@ -80,22 +90,33 @@ interface Scalars {
  */
 export function adamW<P = unknown>(options: AdamWOptions = {}): DescribedOptimizer<P, AdamWMoments<P>> {
   const { betas = [0.9, 0.95], epsilon = 1e-8, weightDecay = 0.1, freeze = [], scalars = 'float64' } = options;
-  const { decay = (_path, shape) => shape.length >= 2, multiplier = () => undefined } = options;
+  const { decay = (_path, shape) => shape.length >= 2, multiplier = () => undefined, start } = options;
   check({ betas, epsilon, weightDecay });
   const isFrozen = matchPaths(freeze);
   const frozen = (path: string): boolean => isFrozen(path) || multiplier(path) === 0;
   const [beta1, beta2] = betas;
   return {
-    description: { name: 'adamw', betas: [beta1, beta2], epsilon, weightDecay, freeze: [...freeze] },
+    description: {
+      name: 'adamw',
+      betas: [beta1, beta2],
+      epsilon,
+      weightDecay,
+      freeze: [...freeze],
+      ...(start === undefined ? {} : { startSteps: start.steps }),
+    },
     frozen,
     init: (parameters) => {
-      const moment = (): unknown =>
-        mapTree(parameters, isNDArray, ({ shape, dtype }, path) => (frozen(path) ? undefined : zeros(shape, dtype)));
-      return { first: moment(), second: moment() } as Arrays<AdamWMoments<P>>;
+      const moment = (name: 'first' | 'second'): unknown => {
+        const begun = new Map(arrayLeaves(start?.moments[name]));
+        return mapTree(parameters, isNDArray, (leaf, path) =>
+          frozen(path) ? undefined : begunAt(begun.get(path), leaf, path),
+        );
+      };
+      return { first: moment('first'), second: moment('second') } as Arrays<AdamWMoments<P>>;
     },
     update: (parameters, gradients, moments, rate, call) => {
       const here = call.at('optimizer');
-      const shared = scalarsOf(rate, here.step, { beta1, beta2, epsilon, dtype: scalars });
+      const shared = scalarsOf(rate, add(here.step, start?.steps ?? 0), { beta1, beta2, epsilon, dtype: scalars });
       const [slopes, firsts, seconds] = [gradients, moments.first, moments.second].map(
         (tree) => new Map(tensorLeaves(tree)),
       );
@@ -124,6 +145,17 @@ export function adamW<P = unknown>(options: AdamWOptions = {}): DescribedOptimiz
       };
     },
   };
+}
+
+/** A moment to begin with: the one of an earlier run, or zeros. @throws mismatch when it is of another shape. */
+function begunAt(begun: NDArray | undefined, { shape, dtype }: NDArray, path: string): NDArray {
+  if (begun === undefined) return zeros(shape, dtype);
+  if (begun.dtype === dtype && begun.shape.join() === shape.join()) return begun;
+  throw new TesseraError(
+    'mismatch',
+    `The optimizer would begin with a moment of ${begun.dtype} [${begun.shape.join(', ')}] for "${path}", which is ${dtype} [${shape.join(', ')}].`,
+    { hint: 'The moments are of another model, or of this one before it grew.' },
+  );
 }
 
 /** `k p - s M / (sqrt(V) + e)` with `s` the rate times the correction and `k` 1 minus the rate times the decay. */
