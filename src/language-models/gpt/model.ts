@@ -78,9 +78,8 @@ export function initGpt(options: GptOptions, random: Random): Arrays<GptParamete
 
 const DEVIATION = 0.02;
 
-/** Fresh parameters of a body alone. */
-export function initGptBody(options: GptOptions, random: Random): Arrays<GptBody> {
-  const deviation = DEVIATION;
+/** Fresh parameters of a body alone, of another standard deviation where one is given. */
+export function initGptBody(options: GptOptions, random: Random, deviation = DEVIATION): Arrays<GptBody> {
   const outDeviation = deviation / Math.sqrt(2 * options.layers);
   const kind = normKind(options);
   const blocks = Array.from({ length: options.layers }, (_, layer): BlockParameters<NDArray> => {

@@ -1,0 +1,3 @@
+/** Ids to vectors without the usual table. */
+
+export * from './sequence-tables.js';

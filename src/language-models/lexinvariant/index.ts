@@ -1,0 +1,27 @@
+/** Lexinvariant models: options, model, files, runner, and the tasks that probe what they learn. */
+
+export * from '../../embeddings/index.js';
+export { type LoadedLexinvariant, loadLexinvariant } from './folder.js';
+export { type Lexinvariant, type LexinvariantSettings, lexinvariant, withVocabulary } from './lexinvariant.js';
+export { type LookupShape, lookupRows, lookupSource, NOT_COUNTED } from './lookup.js';
+export {
+  initLexinvariant,
+  type LexinvariantBatch,
+  type LexinvariantParameters,
+  lexinvariantForward,
+  lexinvariantObjective,
+  lexinvariantTables,
+  lexinvariantUnder,
+} from './model.js';
+export {
+  fromLexinvariantConfig,
+  LARGEST_TABLE,
+  type LexinvariantChoices,
+  type LexinvariantForm,
+  type LexinvariantOptions,
+  lexinvariantOptions,
+  toLexinvariantConfig,
+} from './options.js';
+export { type LossesByPosition, lossesByPosition, meanOver } from './position-losses.js';
+export { cachedLexinvariant, openLexinvariantRunner, type RowVectors, rowDraw } from './runner.js';
+export { LEXINVARIANT_TYPE, type SaveLexinvariantOptions, saveLexinvariant } from './save.js';
