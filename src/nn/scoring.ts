@@ -13,6 +13,7 @@ import {
   TesseraError,
 } from '../tensor/index.js';
 import type { BitsOptions } from './module.js';
+import { scoreWindows } from './windows.js';
 
 /** A causal model as a scorer needs it. */
 export interface ScoredModel {
@@ -106,24 +107,21 @@ async function score(
   const sequence = new Int32Array(tokens.length + 1);
   sequence[0] = endOfText;
   sequence.set(tokens, 1);
-  const stride = Math.max(1, context >> 1);
-  const starts: number[] = [];
-  for (let start = 0; start === 0 || start + context - stride < tokens.length; start += stride) starts.push(start);
+  const windows = scoreWindows(tokens.length, context);
   const nothing = runtime.join({}) as DeviceTree<Record<string, never>>;
   const [part, parts] = options.part ?? [0, 1];
   const size = rows * context;
   const shape = [rows, context];
   let nats = 0;
-  for (let first = 0; first < starts.length; first += rows) {
+  for (let first = 0; first < windows.length; first += rows) {
     if (options.signal?.aborted)
       throw new TesseraError('aborted', 'The evaluation was stopped.', { cause: options.signal.reason });
     const [inputs, targets, counted] = [new Int32Array(size), new Int32Array(size), new Float32Array(size)];
-    const batch = starts.slice(first, first + rows);
-    for (const [row, start] of batch.entries()) {
+    const batch = windows.slice(first, first + rows);
+    for (const [row, { start, skipped }] of batch.entries()) {
       const window = sequence.subarray(start, start + context + 1);
       inputs.set(window.subarray(0, Math.min(context, window.length)), row * context);
       targets.set(window.subarray(1), row * context);
-      const skipped = start === 0 ? 0 : context - stride;
       counted.fill(1, row * context + skipped, row * context + Math.max(skipped, window.length - 1));
     }
     const { out } = await program.run(
@@ -137,7 +135,7 @@ async function score(
       { step: options.at ?? 0, micro: first },
     );
     for (let row = 0; row < batch.length; row++) nats += Number(out.data[row]);
-    const done = (part + Math.min(starts.length, first + rows) / starts.length) / parts;
+    const done = (part + Math.min(windows.length, first + rows) / windows.length) / parts;
     options.report?.(Math.round((options.bytes ?? 0) * done));
   }
   return nats / Math.LN2;
