@@ -3,12 +3,15 @@
 
 import { Command } from 'commander';
 import { compareCommand } from './compare.js';
+import { dataCommand } from './data.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { fail } from './errors.js';
 import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
+import { reproduceCommand } from './reproduce.js';
+import { systemsCommand } from './systems.js';
 import { tokenizerCommand } from './tokenizer.js';
 import { trainCommand } from './train.js';
 import { packageVersion } from './version.js';
@@ -31,6 +34,9 @@ function tessera(): Command {
     compareCommand(),
     inspectCommand(),
     tokenizerCommand(),
+    systemsCommand(),
+    reproduceCommand(),
+    dataCommand(),
     doctorCommand(),
   ]) {
     program.addCommand(command);

@@ -144,10 +144,10 @@ export function requireWhole(set: DataSet, check: SetCheck): void {
 
 /** How a set is got, as a sentence. */
 export function whereToGet(set: DataSet): string {
+  const [files, them] = set.files.length === 1 ? ['its file', 'it'] : [`its ${set.files.length} files`, 'them'];
   return (
-    `Get ${set.files.length === 1 ? 'its file' : `its ${set.files.length} files`} from ${sourcesOf(set).join(', ')} ` +
-    `and put ${set.files.length === 1 ? 'it' : 'them'} into data/${set.name}, or into ${set.name} in a folder that ` +
-    `TESSERA_DATA names. \`tessera data list ${set.name}\` has names and sums.`
+    `Get ${files} from ${sourcesOf(set).join(', ')} and put ${them} into data/${set.name}, or into ${set.name} in the ` +
+    `folder that TESSERA_DATA names; \`tessera data list ${set.name}\` has names and sums.`
   );
 }
 

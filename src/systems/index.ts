@@ -33,4 +33,4 @@ export {
   type ReproductionStart,
   runReproduction,
 } from './reproduce.js';
-export { parseResult, type ReproductionResult, type ResultCriterion, resultToJson } from './result.js';
+export { parseResult, type ReproductionResult, type ResultCriterion, resultToJson, summaryToJson } from './result.js';

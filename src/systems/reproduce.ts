@@ -67,7 +67,11 @@ export async function runReproduction(system: System, options: ReproductionOptio
   const { seed = 0, size = 'full', signal = new AbortController().signal, dataSets = DATA_SETS } = options;
   const started = performance.now();
   const date = new Date().toISOString().slice(0, 10);
-  const emit = (event: ReproductionEvent): void => options.onEvent?.(event);
+  let over = false;
+  const emit = (event: ReproductionEvent): void => {
+    // A run that goes on after it was to stop has nothing more to tell.
+    if (!over) options.onEvent?.(event);
+  };
   const { reproduction } = system;
   const sets = new Map<string, SetCheck>();
   for (const name of reproduction.data) {
@@ -122,6 +126,7 @@ export async function runReproduction(system: System, options: ReproductionOptio
       date,
     };
   } finally {
+    over = true;
     // An engine ends after the step it is in, and a run that is to stop may still write: nobody waits for either.
     const ended = Promise.all([
       own?.dispose(),
@@ -147,7 +152,7 @@ async function untilStopped(run: Promise<Measured>, signal: AbortSignal, name: s
   if (signal.aborted) stop();
   const stoppedError = (cause?: unknown): TesseraError =>
     new TesseraError('aborted', `The reproduction of ${name} was stopped.`, {
-      hint: 'The same command goes on from the trained parts that were whole.',
+      hint: 'Trained parts that were whole are kept for the next full run.',
       cause,
     });
   try {

@@ -48,8 +48,12 @@ export function resultToJson(result: ReproductionResult): JsonObject {
   };
 }
 
-/** Criteria as JSON. */
-export function criteriaToJson(criteria: readonly ResultCriterion[]): JsonObject[] {
+/** The heart of a result as JSON: what a program that asks wants to know. */
+export function summaryToJson({ slug, claim, figures, criteria, verdict, seconds }: ReproductionResult): JsonObject {
+  return { slug, claim, figures, criteria: criteriaToJson(criteria), verdict, seconds };
+}
+
+function criteriaToJson(criteria: readonly ResultCriterion[]): JsonObject[] {
   return criteria.map(({ says, measured, needs, holds, direction }) => ({ says, measured, needs, holds, direction }));
 }
 
