@@ -5,8 +5,6 @@
  * Two forms with the same law of training signals, up to the finite table of the second:
  * - tables: `[rows, vocabulary, width]` numbers drawn at each step;
  * - permutations: one fixed random table and, for each row, another order of the vocabulary.
- *
- * A third form, learned vectors of which some are replaced in each row, is the paper's regularizer (section 5).
  */
 
 import { embed } from '../nn/index.js';
@@ -21,19 +19,22 @@ import {
   gather,
   gatherElements,
   matmul,
-  mean,
   mul,
   type NDArray,
   random,
   range,
   reshape,
-  sqrt,
-  square,
-  stopGradient,
   type Tensor,
   TesseraError,
-  where,
 } from '../tensor/index.js';
+
+/**
+ * The largest vocabulary for which tables are the default. The tables of a batch are rows x vocabulary x width numbers,
+ * drawn anew at every step: at 512 tokens, 32 rows and width 256 that is 17 MB and a seventh of a second of drawing
+ * on one core; at 32,000 tokens it would be 1 GB and ten seconds, where the permutation form needs 33 MB once and an
+ * order of the vocabulary a row.
+ */
+export const LARGEST_TABLE = 512;
 
 /** Which vectors are drawn. */
 export interface SequenceTables {
@@ -46,7 +47,7 @@ export interface SequenceTables {
 }
 
 /** The draws of training and those of evaluation have names of their own, so that no table is ever seen in both. */
-function drawsOf(call: Call): Call {
+export function drawsOf(call: Call): Call {
   return call.at(call.training ? 'training' : 'evaluation');
 }
 
@@ -153,25 +154,4 @@ export function keepRows(tables: Tensor, kept: readonly number[], learned: Tenso
   }
   const placed = matmul(constant({ dtype: 'float32', shape: [size, kept.length], data: places }), learned);
   return add(mul(tables, constant({ dtype: 'float32', shape: [1, size, 1], data: drawn })), expandDims(placed, 0));
-}
-
-/**
- * Learned vectors `[vocabulary, width]` of which, in each row, every token's is replaced by a fresh Gaussian one with the
- * given probability: `[rows, vocabulary, width]`. One draw serves input and output.
- *
- * The paper does not say how long the random vectors are. Without `deviation` they have the root mean square of the
- * learned entries, taken as a constant, so that they neither drown nor vanish beside learned ones.
- */
-export function partialTables(
-  learned: Tensor,
-  options: { readonly rows: number; readonly probability: number; readonly deviation?: number },
-  call: Call,
-): Tensor {
-  const { rows, probability, deviation } = options;
-  const [vocabulary = 1, width = 1] = learned.shape;
-  const here = drawsOf(call);
-  const drawn = here.random.normal([rows, Number(vocabulary), Number(width)]);
-  const length = deviation ?? stopGradient(sqrt(mean(square(learned))));
-  const replaced = here.random.bernoulli([rows, Number(vocabulary), 1], probability);
-  return where(replaced, mul(drawn, length), expandDims(learned, 0));
 }

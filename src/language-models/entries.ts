@@ -3,7 +3,13 @@
 import type { ArchitectureEntry } from './contract.js';
 import { GPT_ENTRY } from './gpt/entry.js';
 import { H_NET_ENTRY } from './h-net/entry.js';
+import { LEXINVARIANT_ENTRY } from './lexinvariant/entry.js';
 import { TOKENFORMER_ENTRY } from './tokenformer/entry.js';
 
 /** The architectures, the baseline first. */
-export const ARCHITECTURES: readonly ArchitectureEntry[] = [GPT_ENTRY, H_NET_ENTRY, TOKENFORMER_ENTRY];
+export const ARCHITECTURES: readonly ArchitectureEntry[] = [
+  GPT_ENTRY,
+  H_NET_ENTRY,
+  LEXINVARIANT_ENTRY,
+  TOKENFORMER_ENTRY,
+];

@@ -5,6 +5,7 @@ export * from './contract.js';
 export { ARCHITECTURES } from './entries.js';
 export * from './gpt/index.js';
 export * from './h-net/index.js';
+export * from './lexinvariant/index.js';
 export * from './model-folder.js';
 export * from './programs.js';
 export * from './tokenformer/index.js';

@@ -29,6 +29,13 @@ export const GPT_ENTRY: ArchitectureEntry = {
     { name: 'tied', kind: 'off', about: 'a table of its own for the output' },
     { name: 'context', kind: 'count', about: 'tokens that the model reads at once (default: 256)' },
     { name: 'dropout', kind: 'number', least: 0, most: 0.99, about: 'share of dropped activations (default: 0)' },
+    {
+      name: 'lexinvariance',
+      kind: 'number',
+      least: 0,
+      most: 1,
+      about: 'share of tokens with a random vector in each training sequence (default: 0)',
+    },
   ],
   rate: ({ size }) => RATES[String(size ?? 'tiny')] ?? 1e-3,
   load: async () => (await import('./architecture.js')).gptArchitecture,

@@ -8,6 +8,7 @@
  * by 1 / sqrt(2 layers), as GPT-2 does.
  */
 
+import { partialEmbedding } from '../../embeddings/index.js';
 import {
   type Attend,
   type AttentionParameters,
@@ -164,12 +165,14 @@ export function logitsOf(parameters: GptParameters, hidden: Tensor, call: Call):
 
 /** Logits `[batch * time, vocabulary]` of `ids` int32 `[batch, time]`, every row starting at position 0, for training and evaluation. */
 export function forward(options: GptOptions, parameters: GptParameters, ids: Tensor, call: Call): Tensor {
-  const time = Number(ids.shape[1]);
-  return logitsOf(
-    parameters,
-    hiddenStates(options, parameters, ids, { attend: causal(time, options.dropout) }, call),
-    call,
-  );
+  const [batch = 1, time = 1] = [ids.shape[0], Number(ids.shape[1])];
+  const attend = causal(time, options.dropout);
+  if (call.training && (options.lexinvariance ?? 0) > 0) {
+    const probability = options.lexinvariance ?? 0;
+    const { embedded, logits } = partialEmbedding(parameters.embedding.weight, ids, { probability }, call);
+    return logits(bodyStates(options, parameters, embedded, { attend, batch, time }, call));
+  }
+  return logitsOf(parameters, hiddenStates(options, parameters, ids, { attend }, call), call);
 }
 
 function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Dimension, time: Dimension) {

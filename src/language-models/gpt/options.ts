@@ -1,5 +1,6 @@
 /** What a GPT is made of, its ready sizes, and the two official `config.json` layouts that say the same. */
 
+import { checkProbability } from '../../embeddings/index.js';
 import type { Json } from '../../formats/index.js';
 import type { Activation, NormKind } from '../../nn/index.js';
 import { TesseraError } from '../../tensor/index.js';
@@ -26,6 +27,11 @@ export interface GptOptions {
   readonly ropeTheta: number;
   /** Probability of dropout after embeddings, on attention weights and before residual additions. */
   readonly dropout: number;
+  /**
+   * Probability that a token's vector is a random one in a sequence of training (partial lexinvariance,
+   * arXiv 2305.16349); absent: 0. Needs a tied table.
+   */
+  readonly lexinvariance?: number;
   readonly endOfText: number;
 }
 
@@ -71,6 +77,7 @@ export function gptOptions(choices: GptChoices): GptOptions {
     tied: given.tied ?? true,
     ropeTheta: given.ropeTheta ?? 10000,
     dropout: given.dropout ?? 0,
+    ...(given.lexinvariance === undefined ? {} : { lexinvariance: given.lexinvariance }),
     endOfText: given.endOfText ?? 0,
   };
   check(options);
@@ -90,6 +97,8 @@ function check(options: GptOptions): void {
   if (!Number.isInteger(head)) refuse(`A width of ${width} does not divide into ${heads} heads.`);
   if (heads % kvHeads !== 0) refuse(`${kvHeads} key heads do not divide ${heads} query heads.`);
   if (!(dropout >= 0 && dropout < 1)) refuse(`The dropout must be from 0 to below 1, not ${dropout}.`);
+  if (options.lexinvariance !== undefined) checkProbability(options.lexinvariance);
+  if (options.lexinvariance !== undefined && !options.tied) refuse('Partial lexinvariance needs a tied table.');
   if (!Number.isInteger(endOfText) || endOfText < 0 || endOfText >= vocabulary) {
     refuse(`The end-of-text token ${endOfText} is not in a vocabulary of ${vocabulary}.`);
   }

@@ -15,13 +15,13 @@ export {
 } from './model.js';
 export {
   fromLexinvariantConfig,
-  LARGEST_TABLE,
   type LexinvariantChoices,
   type LexinvariantForm,
   type LexinvariantOptions,
   lexinvariantOptions,
   toLexinvariantConfig,
 } from './options.js';
+export { partiallyLexinvariant } from './partial.js';
 export { type LossesByPosition, lossesByPosition, meanOver } from './position-losses.js';
 export { cachedLexinvariant, openLexinvariantRunner, type RowVectors, rowDraw } from './runner.js';
 export { LEXINVARIANT_TYPE, type SaveLexinvariantOptions, saveLexinvariant } from './save.js';

@@ -1,5 +1,6 @@
 /** What a lexinvariant model is made of. */
 
+import { LARGEST_TABLE } from '../../embeddings/index.js';
 import { isJsonObject, type JsonObject } from '../../formats/index.js';
 import { TesseraError } from '../../tensor/index.js';
 import { type GptChoices, type GptOptions, gptOptions } from '../gpt/options.js';
@@ -34,14 +35,6 @@ export interface LexinvariantOptions extends Omit<GptOptions, 'style' | 'tied' |
   /** The seed of the permutation form's table. */
   readonly tableSeed: number;
 }
-
-/**
- * The largest vocabulary for which tables are the default. The tables of a batch are rows x vocabulary x width numbers,
- * drawn anew at every step: at 512 tokens, 32 rows and width 256 that is 17 MB and a seventh of a second of drawing
- * on one core; at 32,000 tokens it would be 1 GB and ten seconds, where the permutation form needs 33 MB once and an
- * order of the vocabulary a row.
- */
-export const LARGEST_TABLE = 512;
 
 /** Options with everything but the vocabulary optional. */
 export type LexinvariantChoices = Partial<LexinvariantOptions> &
