@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js';
 import { fail } from './errors.js';
 import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
+import { growCommand } from './grow.js';
 import { inspectCommand } from './inspect.js';
 import { reproduceCommand } from './reproduce.js';
 import { systemsCommand } from './systems.js';
@@ -31,6 +32,7 @@ function tessera(): Command {
     trainCommand(),
     generateCommand(),
     evalCommand(),
+    growCommand(),
     compareCommand(),
     inspectCommand(),
     tokenizerCommand(),

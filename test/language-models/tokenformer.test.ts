@@ -141,7 +141,7 @@ describe('pattention', () => {
   });
 
   it.each(PATTENTION_KINDS)('%s with a mask is the layer without the masked tokens', async (kind) => {
-    const mask = constant(array([true, false, true, true, false], [5], 'bool'));
+    const mask = constant(array([1, 0, 1, 1, 0], [5], 'bool'));
     const rows = (matrix: NDArray, columns: number) =>
       array(
         [0, 2, 3].flatMap((row) => [...matrix.data.slice(row * columns, (row + 1) * columns)].map(Number)),
@@ -152,7 +152,7 @@ describe('pattention', () => {
   });
 
   it.each(PATTENTION_KINDS)('%s with every token masked gives zeros and gradients without NaN', async (kind) => {
-    const none = constant(array([false, false, false, false, false], [5], 'bool'));
+    const none = constant(array([0, 0, 0, 0, 0], [5], 'bool'));
     const out = await evaluate(
       (q, k, v) => {
         const y = pattention({ key: k, value: v }, q, { kind, mask: none });
