@@ -216,6 +216,22 @@ describe('files', () => {
         'backbone.decoder.rmsnorm.weight 16',
       ]),
     );
+    const mixed = publishedHNetTensors(strong(MODELS['Mamba-2 around attention']).options);
+    // Inner width 32, states of 8, heads of 8: x, B and C are 48 channels, z 32 more, and 4 step sizes.
+    expect(
+      mixed
+        .filter(({ name }) => name.startsWith('backbone.encoder.layers.0.mixer'))
+        .map(({ name, shape }) => `${name.slice(32)} ${shape.join('x')}`),
+    ).toEqual([
+      'in_proj.weight 84x16',
+      'conv1d.weight 48x1x4',
+      'conv1d.bias 48',
+      'dt_bias 4',
+      'A_log 4',
+      'D 4',
+      'norm.weight 32',
+      'out_proj.weight 16x32',
+    ]);
     // No stage is as wide as the one inside it here, so there is nothing to add.
     expect(tensors.some(({ name }) => name === 'backbone.main_network.pad_dimension')).toBe(false);
   });

@@ -24,6 +24,19 @@ export const MODELS = {
     ratios: [3, 2],
     context: 40,
   },
+  'Mamba-2 around attention': {
+    layout: 'm1M1,[t1m1,[T1],M1],m2',
+    widths: [16, 24, 32],
+    heads: [2, 2, 2],
+    rotary: [8, 12, 16],
+    windows: [-1, 2, -1],
+    hidden: [24, 32, 40],
+    ratios: [3, 2],
+    state: 8,
+    ssmHead: 8,
+    ssmChunk: 16,
+    context: 40,
+  },
 } as const satisfies Readonly<Record<string, HNetChoices>>;
 
 /** Names of {@link MODELS}. */

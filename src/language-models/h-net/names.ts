@@ -1,12 +1,14 @@
 /**
  * The tensors of published H-Net checkpoints (goombalab/hnet) and where they are in ours. Published matrices are
- * `[out, in]`, ours `[in, out]`. `Wqkv` stacks queries, keys and values, `fc1` the values and then the gates of SwiGLU.
+ * `[out, in]`, ours `[in, out]`. `Wqkv` stacks queries, keys and values, `fc1` the values and then the
+ * gates of SwiGLU.
  *
  * Of heads that turn only some channels, published weights turn channel i with channel i + rotary / 2; ours turn it with
  * channel i + head / 2, so the rows of queries and keys stand in another order. Scores are the same.
  */
 
 import type { Safetensors, TensorSource } from '../../formats/index.js';
+import { mamba2Sizes } from '../../nn/index.js';
 import { type Arrays, arrayLeaves, type NDArray, nest, type Shape, TesseraError, zeros } from '../../tensor/index.js';
 import { hasMlp, isAttention, type Layout, parseLayout, type StackLayout, stagesOf } from './layout.js';
 import type { HNetParameters } from './model.js';
@@ -19,6 +21,8 @@ export interface PublishedTensor {
   /** Its shape as it is published. */
   readonly shape: readonly number[];
   readonly paths: readonly string[];
+  /** The shape of our one leaf, where it differs without any number moving. */
+  readonly own?: readonly number[];
   /** Our leaves are its transpose. */
   readonly transposed: boolean;
   /** For leaves whose columns are heads that turn: the published column of each of ours. */
@@ -68,7 +72,7 @@ function stackTensors(form: StackForm, prefix: string, path: string): readonly P
   const { width, hidden } = form;
   const layers = form.kinds.flatMap((kind, layer): readonly PublishedTensor[] => {
     const [name, own] = [`${prefix}.layers.${layer}`, `${path}.layers.${layer}`];
-    const mixer = isAttention(kind) ? attentionTensors(form, name, own) : [];
+    const mixer = isAttention(kind) ? attentionTensors(form, name, own) : mambaTensors(form, name, own);
     const feed = [
       plain(`${name}.norm2.weight`, `${own}.norm2.weight`, [width]),
       {
@@ -95,6 +99,24 @@ function attentionTensors(form: StackForm, name: string, path: string): readonly
       orders: [order, order, undefined],
     },
     matrix(`${name}.mixer.out_proj.weight`, `${path}.attention.out.weight`, form.width, form.width),
+  ];
+}
+
+function mambaTensors({ width, mamba }: StackForm, name: string, path: string): readonly PublishedTensor[] {
+  const { inner, heads, channels, convolution } = mamba2Sizes(mamba);
+  const [from, into] = [`${name}.mixer`, `${path}.mamba`];
+  return [
+    matrix(`${from}.in_proj.weight`, `${into}.in.weight`, inner + channels + heads, width),
+    {
+      ...plain(`${from}.conv1d.weight`, `${into}.convolution.weight`, [channels, 1, convolution]),
+      own: [channels, convolution],
+    },
+    plain(`${from}.conv1d.bias`, `${into}.convolution.bias`, [channels]),
+    plain(`${from}.dt_bias`, `${into}.dtBias`, [heads]),
+    plain(`${from}.A_log`, `${into}.logA`, [heads]),
+    plain(`${from}.D`, `${into}.skip`, [heads]),
+    plain(`${from}.norm.weight`, `${into}.norm.weight`, [inner]),
+    matrix(`${from}.out_proj.weight`, `${into}.out.weight`, width, inner),
   ];
 }
 
@@ -151,7 +173,8 @@ export async function fromPublishedHNet(
     for (const [index, part] of unstacked(stored, tensor.paths.length).entries()) {
       const order = tensor.orders?.[index];
       const rows = order === undefined ? part : movedRows(part, order, 'in');
-      leaves.push([tensor.paths[index] ?? '', tensor.transposed ? transposed(rows) : rows]);
+      const leaf = tensor.transposed ? transposed(rows) : { ...rows, shape: tensor.own ?? rows.shape };
+      leaves.push([tensor.paths[index] ?? '', leaf]);
     }
   }
   return nest(leaves) as Arrays<HNetParameters>;

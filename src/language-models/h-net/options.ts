@@ -136,7 +136,7 @@ export function hNetOptions(choices: HNetChoices = {}): HNetOptions {
     expand: given.expand ?? 2,
     state: given.state ?? (widths[0] !== undefined && widths[0] < 512 ? 64 : 128),
     ssmHead: given.ssmHead ?? 64,
-    ssmChunk: given.ssmChunk ?? 256,
+    ssmChunk: given.ssmChunk ?? 64,
     ratios: given.ratios ?? ready.ratios,
     ratioWeight: given.ratioWeight ?? 0.03,
     capacity: given.capacity ?? 0.5,

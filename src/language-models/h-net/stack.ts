@@ -8,9 +8,14 @@ import {
   type Attend,
   type AttentionParameters,
   initAttention,
+  initMamba2,
   initMlp,
   initNorm,
+  type Mamba2Carry,
+  type Mamba2Options,
+  type Mamba2Parameters,
   type MlpParameters,
+  mamba2,
   mlp,
   type NormParameters,
   norm,
@@ -33,6 +38,7 @@ import { EPSILON, type HNetOptions } from './options.js';
 export interface BlockParameters<L = Tensor> {
   readonly norm1: NormParameters<L>;
   readonly attention?: AttentionParameters<L>;
+  readonly mamba?: Mamba2Parameters<L>;
   readonly norm2?: NormParameters<L>;
   readonly mlp?: MlpParameters<L>;
 }
@@ -53,6 +59,7 @@ export interface StackForm {
   readonly rotary: number;
   readonly window: number;
   readonly context: number;
+  readonly mamba: Mamba2Options;
 }
 
 /** The form of a stack with these blocks in a stage. */
@@ -68,6 +75,14 @@ export function stackForm(options: HNetOptions, stage: number, kinds: StackLayou
     rotary: at(options.rotary),
     window: at(options.windows),
     context: options.context,
+    mamba: {
+      width,
+      expand: options.expand,
+      state: options.state,
+      head: options.ssmHead,
+      convolution: options.conv,
+      chunk: options.ssmChunk,
+    },
   };
 }
 
@@ -97,7 +112,7 @@ interface Deviations {
 }
 
 function initMixer(form: StackForm, kind: BlockKind, deviations: Deviations, random: Random) {
-  if (!isAttention(kind)) throw new Error('no state-space block');
+  if (!isAttention(kind)) return { mamba: initMamba2(random.child('mamba'), { ...form.mamba, ...deviations }) };
   const options = { ...form, kvHeads: form.heads, bias: false, ...deviations };
   return { attention: initAttention(random.child('attention'), options) };
 }
@@ -110,6 +125,8 @@ export interface Mixing {
   readonly positions: Tensor;
   /** Given the number of the layer in the stack. */
   readonly attend: Attend;
+  /** The states of Mamba-2 layers, by the same numbers; absent: whole rows from nothing. */
+  readonly carry?: Mamba2Carry;
 }
 
 /** `x` `[batch * time, width]` through a stack and its last norm. */
@@ -120,15 +137,19 @@ export function applyStack(
   mixing: Mixing,
   call: Call,
 ): Tensor {
-  const { batch, time, positions, attend } = mixing;
+  const { batch, time, positions, attend, carry } = mixing;
   const rotary = form.rotary === 0 ? undefined : { positions, ...rotaryOf(form) };
   let stream = x;
   for (const [layer, block] of parameters.layers.entries()) {
     const here = call.at('layers').at(layer);
     const normal = norm('rms', block.norm1, stream, EPSILON);
-    if (block.attention === undefined) throw new Error('a block without a mixer');
-    const settings = { ...form, kvHeads: form.heads, bias: false, layer, batch, time, rotary, attend };
-    stream = add(stream, selfAttention(block.attention, normal, settings, here.at('attention')));
+    if (block.mamba !== undefined) {
+      here.at('mamba');
+      stream = add(stream, mamba2(block.mamba, normal, { ...form.mamba, layer, batch, time, carry }));
+    } else if (block.attention !== undefined) {
+      const settings = { ...form, kvHeads: form.heads, bias: false, layer, batch, time, rotary, attend };
+      stream = add(stream, selfAttention(block.attention, normal, settings, here.at('attention')));
+    }
     if (block.norm2 !== undefined && block.mlp !== undefined) {
       stream = add(stream, mlp(block.mlp, norm('rms', block.norm2, stream, EPSILON), 'swiglu'));
     }

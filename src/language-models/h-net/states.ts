@@ -1,6 +1,9 @@
-/** What the layers of a decoding H-Net keep on the device: caches of keys and values, which grow by doubling. */
+/**
+ * What the layers of a decoding H-Net keep on the device: caches of keys and values, which grow by doubling, and the states
+ * of Mamba-2 layers, which do not grow.
+ */
 
-import type { CachedRows } from '../../nn/index.js';
+import { type CachedRows, initialMamba2State, type Mamba2State, mamba2StateSpecs } from '../../nn/index.js';
 import { type DeviceTree, type NDArray, type Runtime, type Spec, zeros } from '../../tensor/index.js';
 import { isAttention } from './layout.js';
 import type { StackForm } from './stack.js';
@@ -9,12 +12,15 @@ import type { StackForm } from './stack.js';
 export interface LayerState {
   /** `[batch, heads, capacity, head]` each. */
   readonly cache?: CachedRows;
+  readonly mamba?: Mamba2State;
 }
 
 /** The specs of a stack's layers, with the named sizes "batch" and "capacity". */
 export function stateSpecs(form: StackForm): readonly unknown[] {
   const cache: Spec = { dtype: 'float32', shape: ['batch', form.heads, 'capacity', form.head] };
-  return form.kinds.map((kind) => (isAttention(kind) ? { cache: { key: cache, value: cache } } : {}));
+  return form.kinds.map((kind) =>
+    isAttention(kind) ? { cache: { key: cache, value: cache } } : { mamba: mamba2StateSpecs(form.mamba, 'batch') },
+  );
 }
 
 /** The states of every stack of a session. */
@@ -34,7 +40,7 @@ interface CacheArrays {
   readonly value: NDArray;
 }
 
-type LayerArrays = { readonly cache?: CacheArrays };
+type LayerArrays = { readonly cache?: CacheArrays; readonly mamba?: Mamba2State<NDArray> };
 
 /** Opens the states of a batch, with room for `expected` positions; at most `context` will be needed. */
 export async function openStates(
@@ -47,7 +53,7 @@ export async function openStates(
   const held = new Map<string, Held>();
   const make = async (form: StackForm, capacity: number, old: readonly LayerArrays[] | undefined): Promise<Held> => {
     const layers = form.kinds.map((kind, layer): LayerArrays => {
-      if (!isAttention(kind)) return old?.[layer] ?? {};
+      if (!isAttention(kind)) return old?.[layer] ?? { mamba: initialMamba2State(form.mamba, batch) };
       const before = old?.[layer]?.cache;
       return {
         cache: { key: grown(form, batch, capacity, before?.key), value: grown(form, batch, capacity, before?.value) },

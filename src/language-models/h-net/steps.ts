@@ -5,7 +5,7 @@
  * rows only: what their layers keep is gathered, and what is new is written back at each row's own place.
  */
 
-import { type CachedRows, embed, linear, once } from '../../nn/index.js';
+import { type CachedRows, embed, linear, type Mamba2State, once } from '../../nn/index.js';
 import {
   type Append,
   add,
@@ -15,6 +15,7 @@ import {
   type DeviceTree,
   type Dimension,
   gather,
+  greater,
   matmul,
   mul,
   type NDArray,
@@ -264,8 +265,22 @@ export function stepStack(
   const caches = layers.map((layer): CachedRows => layer.cache ?? { key: x, value: x });
   const positions = cast(reshape(at, [rows, 1]), 'int64');
   const attend = cachedWindow(caches, at, form.window, fresh);
-  const out = applyStack(form, parameters, x, { batch: rows, time: 1, positions, attend }, call);
-  return { out, layers: layers.map((_, layer) => ({ cache: fresh[layer] })) };
+  // A row that begins has read nothing, whatever stands in its states.
+  const goesOn = cast(greater(at, 0), 'float32');
+  const nothing: Mamba2State = { convolution: x, states: x };
+  const states = layers.map(
+    ({ mamba }): Mamba2State =>
+      mamba === undefined
+        ? nothing
+        : {
+            convolution: mul(mamba.convolution, reshape(goesOn, [rows, 1, 1])),
+            states: mul(mamba.states, reshape(goesOn, [rows, 1, 1, 1])),
+          },
+  );
+  const next: Mamba2State[] = [];
+  const mixing = { batch: rows, time: 1, positions, attend, carry: { states, next } };
+  const out = applyStack(form, parameters, x, mixing, call);
+  return { out, layers: layers.map((_, layer) => ({ cache: fresh[layer], mamba: next[layer] })) };
 }
 
 function compileAll<In, Out extends string>(
@@ -284,7 +299,7 @@ function compileAll<In, Out extends string>(
         },
         call,
       );
-      return { append: appends(state, kept, at), out };
+      return { append: appends(state, kept, at), state: replaced(state, kept), out };
     },
     {
       state: { layers: stateSpecs(step.form) } as Specs<State>,
@@ -306,17 +321,40 @@ function appends(state: State, kept: readonly LayerState[], at: Tensor): Append[
   });
 }
 
+/** The states of Mamba-2 layers after a step, of rows that did not move as they were. */
+function replaced(
+  state: State,
+  kept: readonly LayerState[],
+  moves?: Tensor,
+): { readonly layers: readonly LayerState[] } {
+  const layers = kept.map(({ mamba }, layer): LayerState => {
+    const old = state.layers[layer]?.mamba;
+    if (mamba === undefined || old === undefined) return {};
+    if (moves === undefined) return { mamba };
+    const moved = (after: Tensor, before: Tensor): Tensor =>
+      where(cast(reshape(moves, ['batch', ...before.shape.slice(1).map(() => 1)]), 'bool'), after, before);
+    return {
+      mamba: {
+        convolution: moved(mamba.convolution, old.convolution),
+        states: moved(mamba.states, old.states),
+      },
+    };
+  });
+  return { layers };
+}
+
 function compileSome<In, Out extends string>(
   runtime: Runtime,
   step: StepDescription<In, Out>,
 ): Promise<SomeProgram<In, Out>> {
   const row: Spec = { dtype: 'int32', shape: ['rows'] };
   const each = (layers: readonly LayerState[], index: Tensor): LayerState[] =>
-    layers.map(({ cache }) => ({
+    layers.map(({ cache, mamba }) => ({
       cache: cache && { key: gather(cache.key, index, 0), value: gather(cache.value, index, 0) },
+      mamba: mamba && { convolution: gather(mamba.convolution, index, 0), states: gather(mamba.states, index, 0) },
     }));
   return runtime.compile<State, SomeInput<In>, Record<Out, Tensor>>(
-    (state, { given, at, rows, slots, places }, call) => {
+    (state, { given, at, rows, slots, places, moves }, call) => {
       let kept: readonly LayerState[] = [];
       const out = step.body(
         given,
@@ -328,7 +366,7 @@ function compileSome<In, Out extends string>(
         },
         call,
       );
-      return { append: appends(state, kept, places), out };
+      return { append: appends(state, kept, places), state: replaced(state, kept, moves), out };
     },
     {
       state: { layers: stateSpecs(step.form) } as Specs<State>,
