@@ -111,10 +111,11 @@ const sumOperation: Operation = {
   lower: (node, emitter) => {
     const [x, y] = ends(node);
     const axes = axesOf(node);
-    const leading = axes.every((axis, index) => axis === index) && axes.length < x.shape.length;
-    if (leading && x.dtype === 'float32' && isStatic(x.shape)) {
-      const rows = elements(x.shape.slice(0, axes.length));
-      const columns = elements(x.shape.slice(axes.length));
+    const first = (axes.at(-1) ?? -1) + 1;
+    const leading = x.shape.slice(0, first).every((size, axis) => size === 1 || axes.includes(axis));
+    if (leading && first < x.shape.length && x.dtype === 'float32' && isStatic(x.shape)) {
+      const rows = elements(x.shape.slice(0, first));
+      const columns = elements(x.shape.slice(first));
       if (rows > 1 && columns >= 16) return [sumRows(emitter, x, y, rows, columns)];
     }
     return emitter.emit('ReduceSum', [emitter.name(x), emitter.constant(array(axes, [axes.length], 'int64'))], {

@@ -145,6 +145,7 @@ export const reductions: readonly OperationRow[] = [
     'sum',
     ...reduced(t.sum, total),
     { inputs: [floats([5, 20])], apply: (x) => t.sum(x, 0), reference: along(total, [0]) },
+    { inputs: [floats([1, 5, 1, 20])], apply: (x) => t.sum(x, [0, 1]), reference: along(total, [0, 1]) },
     { inputs: [indices([3, 4], 9)], apply: (x) => t.sum(x, 1), reference: along(total, [1]) },
   ),
   row('mean', ...reduced(t.mean, average)),
