@@ -84,7 +84,8 @@ export async function runReproduction(system: System, options: ReproductionOptio
   const temporary = size === 'quick' && options.cache === undefined ? await makeTemporaryDirectory() : undefined;
   let [own, keeper]: [Runtime | undefined, Keeper | undefined] = [undefined, undefined];
   try {
-    own = options.runtime === undefined ? await createRuntime(options) : undefined;
+    const { device, threads } = options;
+    own = options.runtime === undefined ? await createRuntime({ device, threads }) : undefined;
     const runtime = options.runtime ?? own;
     if (runtime === undefined) throw new Error('an engine runs');
     keeper = openKeeper({

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { DATA_SETS, parseResult, SYSTEMS } from 'tessera-kit/systems';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Output } from '../../dist/cli/output.js';
 import { listSystems, showSystem } from '../../dist/cli/systems-run.js';
 import { TEXT, tinyEntry } from '../systems/tiny.mjs';
 import { bin, type Called, contentOf } from './command.js';
@@ -28,6 +29,22 @@ function call(script: string, args: readonly string[], env: Readonly<Record<stri
 const bees = (args: readonly string[], env?: Readonly<Record<string, string>>): Called =>
   call(tinyBin, ['tiny-bees', ...args], env);
 
+/** An output that remembers results. */
+function recorder(): { readonly output: Output; readonly texts: string[]; readonly values: unknown[] } {
+  const [texts, values]: [string[], unknown[]] = [[], []];
+  const output: Output = {
+    json: false,
+    note: () => undefined,
+    write: () => undefined,
+    result: (value, lines) => {
+      values.push(value);
+      texts.push(lines());
+    },
+    progress: () => ({ update: () => undefined, end: () => undefined }),
+  };
+  return { output, texts, values };
+}
+
 beforeAll(() => {
   for (const name of ['work', 'data/tiny-words', 'broken/tinyshakespeare', 'checkout/reproductions', 'checkout/.git']) {
     mkdirSync(path(name), { recursive: true });
@@ -39,7 +56,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('tessera reproduce', () => {
   it('prints claim, baseline, figures, criteria and the verdict, and what it does on stderr', () => {
-    const { status, stdout, stderr } = bees([]);
+    const { status, stdout, stderr } = bees(['--fresh']);
     expect(status, stderr).toBe(0);
     expect(stdout).toMatch(/^Tiny bees\nclaim +Bees hold many an e\.\nbaseline +a line of two\n/);
     expect(stdout).toMatch(/\nfound +9\nshare +0\.36\nby\.seed +0\nby\.list +1 2\.5\n/);
@@ -47,7 +64,6 @@ describe('tessera reproduce', () => {
     expect(stdout).toMatch(/\nverdict +reproduced\nrun +tessera reproduce tiny-bees --seed 0\n/);
     expect(stderr).toMatch(/about 1 minute on two cores\.\nSeed 0; \d+ cores.*\nMade: letters, in 0:0\d\./);
     expect(bees([]).stderr).toMatch(/Kept from an earlier run: letters/);
-    expect(bees(['--fresh']).stderr).toMatch(/Made: letters/);
   });
 
   it('prints the six parts of a result with --json, and writes the whole one with --out', () => {
@@ -65,7 +81,6 @@ describe('tessera reproduce', () => {
     const failing = { BEES_LEAST: '10' };
     expect(bees([], failing)).toMatchObject({ status: 0, stdout: expect.stringMatching(/verdict +partly/) });
     expect(bees(['--strict'], failing)).toMatchObject({ status: 1, stdout: expect.stringMatching(/verdict +partly/) });
-    expect(bees(['--strict'])).toMatchObject({ status: 0 });
   });
 
   it('runs in seconds with --quick, where it keeps nothing', () => {
@@ -76,7 +91,7 @@ describe('tessera reproduce', () => {
   });
 
   it('writes the result that the repository keeps with --save', () => {
-    const { status, stderr } = bees(['--save'], { BEES_ROOT: path('checkout') });
+    const { status, stderr } = bees(['--save', '--strict'], { BEES_ROOT: path('checkout') });
     expect(status, stderr).toBe(0);
     expect(stderr).toMatch(/node scripts\/reproductions\.mjs/);
     const file = path('checkout/reproductions/results/tiny-bees.json');
@@ -124,30 +139,30 @@ describe('tessera systems', () => {
     expect(listed.map(({ slug }) => slug)).toEqual(SYSTEMS.map(({ slug }) => slug));
   });
 
-  it.each(SYSTEMS.map(({ slug }) => slug))('explains %s', (slug) => {
+  it.each(SYSTEMS.map(({ slug }) => slug))('explains %s', async (slug) => {
+    const { output, texts, values } = recorder();
+    await showSystem(slug, output);
+    for (const label of ['gives', 'paper', 'claim', 'library', 'command', 'limits', 'test']) {
+      expect(texts[0]).toMatch(new RegExp(`^${label} +\\S`, 'm'));
+    }
+    expect(texts[0]).toMatch(/^(result +none yet|The committed result)$/m);
+    expect(values[0]).toMatchObject({ slug, reproduction: { command: `tessera reproduce ${slug}` } });
+  });
+
+  it.skipIf(SYSTEMS.length === 0)('explains one by its name, with and without "show"', () => {
+    const slug = SYSTEMS[0]?.slug ?? '';
     const { status, stdout, stderr } = call(bin, ['systems', 'show', slug]);
     expect(status, stderr).toBe(0);
-    for (const label of ['gives', 'paper', 'claim', 'library', 'command', 'limits', 'test']) {
-      expect(stdout).toMatch(new RegExp(`^${label} +\\S`, 'm'));
-    }
-    expect(stdout).toMatch(/^(result +none yet|The committed result)$/m);
+    expect(stdout).toContain(SYSTEMS[0]?.gives);
     expect(call(bin, ['systems', slug]).stdout).toBe(stdout);
-    expect(JSON.parse(call(bin, ['systems', 'show', slug, '--json']).stdout)).toMatchObject({ slug });
   });
 
   it('explains a system of another catalogue', async () => {
-    const written: string[] = [];
-    const output = {
-      json: false,
-      note: () => undefined,
-      write: () => undefined,
-      result: (_: unknown, lines: () => string) => void written.push(lines()),
-      progress: () => ({ update: () => undefined, end: () => undefined }),
-    };
+    const { output, texts } = recorder();
     await listSystems(output, [tinyEntry()]);
     await showSystem('tiny-bees', output, [tinyEntry()]);
-    expect(written[0]).toMatch(/^tests\n {2}slug +verdict +gives\n {2}tiny-bees +no result yet +a count of a letter\n/);
-    expect(written[1]?.split('\n')).toEqual([
+    expect(texts[0]).toMatch(/^tests\n {2}slug +verdict +gives\n {2}tiny-bees +no result yet +a count of a letter\n/);
+    expect(texts[1]?.split('\n')).toEqual([
       'Tiny bees (tests)',
       'gives     a count of a letter',
       'paper     On bees, 2001, arXiv 0101.00001',
@@ -279,7 +294,6 @@ const cases: readonly Case[] = [
 
 describe('bad input', () => {
   it.each(cases)('is met with a sentence: $what', ({ call, says }) => {
-    mkdirSync(path('edited'), { recursive: true });
     const places = ['work', 'data', 'checkout'];
     const before = places.map((name) => contentOf(path(name)));
     const { status, stdout, stderr } = call();

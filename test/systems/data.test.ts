@@ -74,6 +74,16 @@ describe('the list of data', () => {
   });
 });
 
+const here: string[] = [];
+for (const set of DATA_SETS) if ((await findDataSet(set)).whole) here.push(set.name);
+
+describe.skipIf(here.length === 0)('a data set of the list', () => {
+  it.each(here)('has the content that the list says: %s', async (name) => {
+    const check = await checkDataSet(dataSetOf(name));
+    expect(check.files.filter(({ state }) => state !== 'right')).toEqual([]);
+  });
+});
+
 describe('a data set on this machine', () => {
   it.each(['plain', 'packed'])('is whole: %s', async (root) => {
     const check = await checkDataSet(WORDS, at(root));

@@ -112,6 +112,13 @@ describe('a reproduction', () => {
     expect(events.map(({ type }) => type)).toEqual(['start', 'part', 'progress']);
   });
 
+  it('makes an engine of its own where none is given', async () => {
+    const { verdict, machine, command } = await run({}, { runtime: undefined, device: 'cpu', threads: 1 });
+    expect(verdict).toBe('reproduced');
+    expect(machine).toContain('(native, 1 thread)');
+    expect(command).toBe('tessera reproduce tiny-bees --seed 0 --device cpu --threads 1');
+  });
+
   it('makes a kept part once, and counts its time', async () => {
     let makes = 0;
     const options: TinyOptions = { onMake: () => makes++ };
