@@ -2,7 +2,7 @@
 
 import { basename, join } from 'node:path';
 import { listDirectory, readFile, stat } from '#host';
-import { isJsonObject, type Json, type JsonObject, openSafetensors, readJsonObject } from '../formats/index.js';
+import { isJsonObject, type Json, type JsonObject, openWeights, readJsonObject } from '../formats/index.js';
 import { readRun } from '../nn/index.js';
 import { decodeModel, dtypeOf, type ModelProto, TesseraError } from '../tensor/index.js';
 import { loadTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
@@ -29,6 +29,9 @@ function indent(lines: string): string {
   return lines.replace(/^(?=.)/gm, '  ');
 }
 
+/** Files of weights. */
+const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt)$/;
+
 async function inspectFolder(folder: string): Promise<Part[]> {
   const names = (await listDirectory(folder)).map(({ name }) => name);
   const has = (name: string): boolean => names.includes(name);
@@ -38,8 +41,8 @@ async function inspectFolder(folder: string): Promise<Part[]> {
   if (config !== undefined) parts.push(configPart(config));
   if (has('trainer.json')) parts.push(trainerPart(await readJsonObject(join(folder, 'trainer.json'))));
   if (has('tokenizer.json')) parts.push(tokenizerPart('tokenizer', await openTokenizer(folder)));
-  const indexed = has('model.safetensors.index.json');
-  const weights = indexed ? ['model.safetensors.index.json'] : names.filter((name) => name.endsWith('.safetensors'));
+  const indexes = ['model.safetensors.index.json', 'pytorch_model.bin.index.json'].filter(has);
+  const weights = indexes.length > 0 ? indexes : names.filter((name) => WEIGHTS.test(name));
   for (const name of weights) parts.push(await tensorsPart(join(folder, name)));
   if (has('onnx')) {
     const files = (await listDirectory(join(folder, 'onnx'))).filter(({ name }) => name.endsWith('.onnx'));
@@ -67,11 +70,11 @@ async function inspectRunFolder(folder: string): Promise<Part[]> {
 }
 
 async function inspectFile(path: string): Promise<Part> {
-  if (/\.safetensors(\.index\.json)?$/.test(path)) return tensorsPart(path);
+  if (WEIGHTS.test(path) || /\.(safetensors|bin)\.index\.json$/.test(path)) return tensorsPart(path);
   if (path.endsWith('.onnx')) return onnxPart(path);
   if (!path.endsWith('.json')) {
     throw new TesseraError('bad-input', `${path} is none of the files that can be inspected.`, {
-      hint: 'Give a .safetensors, .onnx or tokenizer.json file, or the folder of a model.',
+      hint: 'Give a .safetensors, .bin, .pt, .pth, .onnx or tokenizer.json file, or the folder of a model.',
     });
   }
   const content = await readJsonObject(path);
@@ -127,7 +130,7 @@ function shorten(text: string): string {
 }
 
 async function tensorsPart(path: string): Promise<Part> {
-  const file = await openSafetensors(path);
+  const file = await openWeights(path);
   try {
     const tensors = file.names.map((name) => {
       const { dtype, shape, bytes } = file.tensor(name);
@@ -147,7 +150,9 @@ async function tensorsPart(path: string): Promise<Part> {
       `[${tensor.shape.join(', ')}]`,
       count(tensor.parameters),
     ]);
-    const total = `${count(tensors.length)} tensors, ${count(parameters)} numbers, ${size(bytes)}`;
+    const part = path.includes('.safetensors') ? undefined : file.metadata.part;
+    const where = part === undefined ? '' : `, all under '${part}'`;
+    const total = `${count(tensors.length)} tensors, ${count(parameters)} numbers, ${size(bytes)}${where}`;
     return {
       name: basename(path),
       value: { parameters, bytes, tensors },

@@ -7,7 +7,10 @@ import { examples, runJob, withCommon } from './options.js';
 export function inspectCommand(): Command {
   const command = new Command('inspect')
     .description('Show tensors, tokenizer, and ONNX inputs and outputs.')
-    .argument('<path>', 'the folder of a model, run or checkpoint, or a .safetensors, .onnx or tokenizer.json file');
+    .argument(
+      '<path>',
+      'the folder of a model, run or checkpoint, or a .safetensors, .bin, .pt, .onnx or tokenizer.json file',
+    );
   withCommon(command);
   return examples(command, [
     'tessera inspect runs/gpt/model',

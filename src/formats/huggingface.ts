@@ -1,14 +1,15 @@
 /**
- * Hugging Face model folders: `config.json`, weights as safetensors (one file or shards), a tokenizer. Read
- * lazily; written into a hidden folder beside the target that takes its place when whole, so that no reader
+ * Hugging Face model folders: `config.json`, weights as safetensors or PyTorch's checkpoints (one file or
+ * shards), a tokenizer. Read lazily; written into a hidden folder beside the target that takes its place when whole, so that no reader
  * meets half a model.
  */
 
 import { joinPath, listDirectory, makeTemporarySibling, remove, replaceDirectory, stat, writeFileAtomic } from '#host';
 import { TesseraError, throwIfAborted } from '../host/error.js';
 import { type Json, type JsonObject, readJsonObject, writeJson } from './json.js';
-import { openSafetensors, type Safetensors } from './safetensors-read.js';
+import { isWeightsName, openWeights } from './open-weights.js';
 import { type TensorSource, type WriteSafetensorsOptions, writeSafetensors } from './safetensors-write.js';
+import type { Weights } from './weights.js';
 
 /** An open model folder. */
 export interface ModelFolder {
@@ -22,7 +23,7 @@ export interface ModelFolder {
   /** `tokenizer_config.json`, where there is one. */
   readonly tokenizerConfig?: JsonObject;
   /** The weights; a tensor is read when asked for. */
-  readonly weights: Safetensors;
+  readonly weights: Weights;
   /** Closes the weights. */
   close(): Promise<void>;
 }
@@ -48,8 +49,8 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const generationConfig = await optional('generation_config.json');
   const tokenizerConfig = await optional('tokenizer_config.json');
   const tokenizer = ['tokenizer.json', 'tessera-tokenizer.json'].find((name) => names.has(name));
-  if (![...names].some((name) => /\.safetensors(\.index\.json)?$/.test(name))) throw withoutWeights(folder, names);
-  const weights = await openSafetensors(folder);
+  if (![...names].some(isWeightsName)) throw withoutWeights(folder, names);
+  const weights = await openWeights(folder);
   return {
     path: folder,
     config,
@@ -133,7 +134,7 @@ async function refuseStrangers(folder: string, own: ReadonlySet<string>): Promis
 }
 
 function withoutConfig(folder: string, names: ReadonlySet<string>): TesseraError {
-  const weights = [...names].some((name) => name.endsWith('.safetensors'));
+  const weights = [...names].some(isWeightsName);
   if (names.has('adapter_config.json')) {
     return new TesseraError('not-found', `${folder} holds an adapter, not a model: it has no config.json.`, {
       hint: 'Merge it into its base model first.',
@@ -145,8 +146,8 @@ function withoutConfig(folder: string, names: ReadonlySet<string>): TesseraError
 }
 
 function withoutWeights(folder: string, names: ReadonlySet<string>): TesseraError {
-  const other = [...names].find((name) => /\.(bin|pt|pth|gguf|h5|msgpack|onnx)$/.test(name));
-  return new TesseraError('not-found', `${folder} has a config.json and no weights as safetensors.`, {
-    hint: other ? `It has ${other}: convert that to safetensors.` : 'Fetch its .safetensors files.',
+  const other = [...names].find((name) => /\.(gguf|h5|msgpack|onnx)$/.test(name));
+  return new TesseraError('not-found', `${folder} has a config.json and no weights that are read.`, {
+    hint: other ? `It has ${other}: convert that to safetensors.` : 'Fetch its .safetensors or .bin files.',
   });
 }

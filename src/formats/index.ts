@@ -1,4 +1,4 @@
-/** The field's files: safetensors, Hugging Face model folders, text corpora. */
+/** The field's files: safetensors, PyTorch's checkpoints, Hugging Face model folders, text corpora. */
 
 export {
   type Corpus,
@@ -10,6 +10,7 @@ export {
 } from './corpus.js';
 export { type ModelFolder, type ModelFolderContent, readModelFolder, writeModelFolder } from './huggingface.js';
 export { isJsonObject, type Json, type JsonObject, parseJson, readJsonObject, writeJson } from './json.js';
+export { openWeights } from './open-weights.js';
 export {
   type PortDraw,
   type PortRole,
@@ -23,5 +24,6 @@ export {
   readPrograms,
   writeProgramsFile,
 } from './programs.js';
+export { type OpenPytorchOptions, openPytorch } from './pytorch.js';
 export * from './safetensors.js';
 export { findInvalidUtf8 } from './utf8.js';
