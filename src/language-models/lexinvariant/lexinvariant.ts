@@ -1,8 +1,8 @@
 /** A lexinvariant model as a language model: its module, batches, objective, files and runner behind one contract. */
 
 import type { Json } from '../../formats/index.js';
-import { type Runner, tokenSource } from '../../nn/index.js';
-import { type Arrays, type Call, type Runtime, type Tensor, TesseraError } from '../../tensor/index.js';
+import { type Module, type Objective, type Runner, tokenSource } from '../../nn/index.js';
+import { type Arrays, type Runtime, type Tensor, TesseraError } from '../../tensor/index.js';
 import type { Tokenizer } from '../../tokenizers/index.js';
 import type { TextModel } from '../contract.js';
 import {
@@ -20,6 +20,21 @@ import { saveLexinvariant } from './save.js';
 export interface Lexinvariant extends TextModel<LexinvariantParameters, LexinvariantBatch, Tensor> {
   readonly architecture: LexinvariantOptions;
   open(runtime: Runtime, weights: Arrays<LexinvariantParameters>): Promise<Required<Runner>>;
+}
+
+/** The model without a tokenizer: what training needs of it. */
+export function lexinvariantModule(options: LexinvariantOptions): Module<
+  LexinvariantParameters,
+  LexinvariantBatch,
+  Tensor
+> & {
+  readonly objective: Objective<LexinvariantBatch, Tensor>;
+} {
+  return {
+    init: (random) => initLexinvariant(options, random),
+    apply: (parameters, batch, call) => lexinvariantForward(options, parameters, batch, call),
+    objective: lexinvariantObjective(options),
+  };
 }
 
 /** What a lexinvariant model is made from: any option of the architecture and a tokenizer. */
@@ -49,10 +64,7 @@ export function lexinvariant(settings: LexinvariantSettings): Lexinvariant {
     tokenizer,
     context: architecture.context,
     likelihood: 'sampled',
-    objective: lexinvariantObjective(architecture),
-    init: (random) => initLexinvariant(architecture, random),
-    apply: (parameters: LexinvariantParameters, batch: LexinvariantBatch, call: Call) =>
-      lexinvariantForward(architecture, parameters, batch, call),
+    ...lexinvariantModule(architecture),
     source: (corpus, size, random, options) =>
       tokenSource(corpus, (bytes) => tokenizer.encodeBytes(bytes), { ...options, ...size, endOfText, random }),
     programs: {

@@ -7,6 +7,7 @@
 
 import { type BatchSource, functionSource, type TokenArrays, type TokenBatch } from '../../nn/index.js';
 import { type Random, TesseraError } from '../../tensor/index.js';
+import { NOT_COUNTED } from './task-accuracy.js';
 
 /** What a row of the look-up task is made of. */
 export interface LookupShape {
@@ -16,9 +17,6 @@ export interface LookupShape {
   /** Tokens of a row; what the pairs leave is queries, of which there is at least one. */
   readonly length: number;
 }
-
-/** The target of a position that is not counted. */
-export const NOT_COUNTED = -100;
 
 /** Rows of the look-up task; targets are {@link NOT_COUNTED} except at queries. @throws bad-option. */
 export function lookupRows(shape: LookupShape, rows: number, random: Random): TokenArrays {
