@@ -11,6 +11,8 @@ export interface RunSession extends DecoderSession {
 /** Exported programs that decode. */
 export interface RunDecoder extends StepDecoder {
   open(options: { readonly batch: number; readonly expected: number; readonly seed: number }): Promise<RunSession>;
+  /** A token that stands before every prompt, where the model's documents begin with one. */
+  readonly begin?: number;
   /** True when logits depend on draws: figures are then means over several. */
   readonly draws: boolean;
   dispose(): Promise<void>;

@@ -3,7 +3,7 @@
 import { joinPath, stat } from '#host';
 import { PROGRAMS_FILE, type ProgramsDescription, readPrograms } from '../formats/programs.js';
 import { TesseraError } from '../host/error.js';
-import { decode } from '../nn/decoding.js';
+import { decode, type TokenCoder } from '../nn/decoding.js';
 import type { BitsOptions, GenerateOptions } from '../nn/module.js';
 import { openTokenizer } from '../tokenizers/open.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
@@ -66,13 +66,23 @@ export async function openRun(folder: string, options: RunOptions = {}): Promise
     system: description?.system ?? 'gpt',
     description,
     tokenizer,
-    generate: (prompts, choices) => decode(decoder, tokenizer, prompts.map(bytesOf), choices),
+    generate: (prompts, choices) => decode(decoder, coderOf(tokenizer, decoder), prompts.map(bytesOf), choices),
     bits: async (document, choices) => {
       const bytes = bytesOf(document);
       const { scoreDocument } = await import('./scoring.js');
       return scoreDocument(decoder, tokenizer.encodeBytes(bytes), bytes.length, choices);
     },
     dispose: () => decoder.dispose(),
+  };
+}
+
+/** Prompts as the model's documents begin. */
+function coderOf(tokenizer: Tokenizer, { begin }: RunDecoder): TokenCoder {
+  if (begin === undefined) return tokenizer;
+  return {
+    vocabulary: tokenizer.vocabulary,
+    encodeBytes: (bytes) => [begin, ...tokenizer.encodeBytes(bytes)],
+    createDecoder: () => tokenizer.createDecoder(),
   };
 }
 
