@@ -77,7 +77,7 @@ export interface ReproductionContext {
   readonly signal: AbortSignal;
   /**
    * The path of a data set's folder, or of a file in it by its published name, plain or packed by gzip. The sets that the
-   * reproduction names are whole and have their sums before it runs. A folder may hold other files beside them.
+   * reproduction names are whole and have their sums before it runs. @throws mismatch for a folder that holds other files.
    */
   data(set: string, file?: string): Promise<string>;
   /** Tells how far a part is: "scratch, update", 120 of 400, "loss 2.61". */

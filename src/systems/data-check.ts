@@ -1,6 +1,6 @@
 /** Data sets on this machine: found under `TESSERA_DATA`, else under `data/`, and held against their sums. */
 
-import { environmentVariable, joinPath, openByteStream, readFile, stat } from '#host';
+import { environmentVariable, joinPath, listDirectory, openByteStream, readFile, stat } from '#host';
 import { TesseraError, throwIfAborted } from '../host/error.js';
 import { type DataFile, type DataSet, sourcesOf } from './data-set.js';
 
@@ -140,6 +140,29 @@ export function requireWhole(set: DataSet, check: SetCheck): void {
       },
     );
   }
+}
+
+/**
+ * The folder of a set that is here, for those who read all that is in it.
+ * @throws mismatch when it holds a file that is not of the set (hidden ones aside), which they would read too.
+ */
+export async function folderAlone({ name, folder, files }: SetCheck): Promise<string> {
+  if (folder === undefined) throw new TesseraError('not-found', `The data set ${name} is not here.`);
+  const own = new Set(files.map(({ path }) => path));
+  const walk = async (path: string): Promise<string | undefined> => {
+    for (const entry of await listDirectory(path)) {
+      const inner = joinPath(path, entry.name);
+      if (entry.name.startsWith('.') || own.has(inner)) continue;
+      const stranger = entry.kind === 'directory' ? await walk(inner) : inner;
+      if (stranger !== undefined) return stranger;
+    }
+    return undefined;
+  };
+  const stranger = await walk(folder);
+  if (stranger === undefined) return folder;
+  throw new TesseraError('mismatch', `${stranger} is not a file of the data set ${name}, and would be read with it.`, {
+    hint: `Move it away; \`tessera data list ${name}\` names the files of the set.`,
+  });
 }
 
 /** How a set is got, as a sentence. */

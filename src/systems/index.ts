@@ -17,6 +17,7 @@ export {
   dataFolders,
   type FileCheck,
   findDataSet,
+  folderAlone,
   requireWhole,
   type SetCheck,
   whereToGet,

@@ -5,7 +5,7 @@ import type { Json, JsonObject } from '../formats/index.js';
 import { TesseraError, throwIfAborted } from '../host/error.js';
 import { createRuntime, type Device, type Runtime } from '../tensor/index.js';
 import { type Criterion, type Measured, type ReproductionContext, type System, verdictOf } from './contract.js';
-import { checkDataSet, requireWhole, type SetCheck } from './data-check.js';
+import { checkDataSet, folderAlone, requireWhole, type SetCheck } from './data-check.js';
 import type { DataSet } from './data-set.js';
 import { DATA_SETS, dataSetOf } from './data-sets.js';
 import { type Keeper, openKeeper, type ReproductionPart } from './kept.js';
@@ -100,7 +100,7 @@ export async function runReproduction(system: System, options: ReproductionOptio
       seed,
       size,
       signal,
-      data: async (set, file) => pathOf(sets, set, file),
+      data: (set, file) => pathOf(sets, set, file),
       report: (part, done, total, detail) => emit({ type: 'progress', part, done, total, detail }),
       kept: keeper.kept,
     };
@@ -169,11 +169,10 @@ async function untilStopped(run: Promise<Measured>, signal: AbortSignal, name: s
   throw stoppedError();
 }
 
-function pathOf(sets: ReadonlyMap<string, SetCheck>, name: string, file: string | undefined): string {
+async function pathOf(sets: ReadonlyMap<string, SetCheck>, name: string, file: string | undefined): Promise<string> {
   const set = sets.get(name);
-  if (set?.folder === undefined)
-    throw new Error(`The reproduction reads "${name}" and does not name it among its data.`);
-  if (file === undefined) return set.folder;
+  if (set === undefined) throw new Error(`The reproduction reads "${name}" and does not name it among its data.`);
+  if (file === undefined) return folderAlone(set);
   const path = set.files.find((one) => one.name === file)?.path;
   if (path === undefined) throw new Error(`The data set ${name} has no file "${file}" in the list of data.`);
   return path;

@@ -12,6 +12,7 @@ import {
   dataSetOf,
   filesOf,
   findDataSet,
+  folderAlone,
   requireWhole,
   SYSTEMS,
   sourcesOf,
@@ -133,6 +134,20 @@ describe('a data set on this machine', () => {
     const set = { ...WORDS, files: [...WORDS.files, ...more] };
     const check = await checkDataSet(set, at('plain'));
     expect(() => requireWhole(set, check)).toThrow(/lacks one, two and 1 more\.$/);
+  });
+  it('is a folder to be read whole only while nothing else is in it', async () => {
+    put('alone/tiny-words/words.txt', TEXT);
+    put('alone/tiny-words/.hidden', 'unseen');
+    const check = await checkDataSet(WORDS, at('alone'));
+    expect(await folderAlone(check)).toBe(check.folder);
+    put('alone/tiny-words/more/words.txt', TEXT);
+    await expect(folderAlone(check)).rejects.toMatchObject({
+      code: 'mismatch',
+      message: /more.words\.txt is not a file/,
+    });
+    rmSync(join(folder, 'alone/tiny-words/more'), { recursive: true });
+    put('alone/tiny-words/words.txt.gz', gzipSync(TEXT));
+    await expect(folderAlone(check)).rejects.toMatchObject({ message: /words\.txt\.gz is not a file of the data set/ });
   });
   it('is not read on when the work is stopped', async () => {
     const options = { ...at('plain'), signal: AbortSignal.abort() };
