@@ -2,9 +2,10 @@
 
 import type { SystemEntry } from './contract.js';
 import { named } from './nearest.js';
+import { TOKENFORMER } from './tokenformer-entry.js';
 
 /** Every system. Nothing of one is loaded before its `load`. */
-export const SYSTEMS: readonly SystemEntry[] = [];
+export const SYSTEMS: readonly SystemEntry[] = [TOKENFORMER];
 
 /** The entry of a slug. @throws not-found, naming the nearest. */
 export function systemOf(slug: string, systems: readonly SystemEntry[] = SYSTEMS): SystemEntry {
