@@ -88,6 +88,31 @@ describe.each(FOLDERS)('a folder with %s', (name, { model, parameters }, save) =
   });
 });
 
+it('caches grow with a long text, and WebAssembly gives the same', async () => {
+  const path = join(folder, 'long');
+  const long = strongGpt({ context: 300 });
+  const { model, parameters } = long;
+  await saveTextModel(path, {
+    modelType: 'tessera_test',
+    config: {},
+    context: 300,
+    tokenizer,
+    parameters,
+    programs: async (hidden) => void (await writeGptPrograms(hidden, long)),
+  });
+  const prompts = [bytesOf(2, 1), bytesOf(11, 2)];
+  const runner = await model.open(runtime, parameters);
+  const run = await openRun(path);
+  const choices = { temperature: 1, seed: 3, maxTokens: 170 };
+  const made = await rowsOf(run.generate(prompts, choices), 2);
+  expect(made).toEqual(await rowsOf(runner.generate(prompts, choices), 2));
+  expect(Math.max(...made.map(({ length }) => length))).toBeGreaterThan(128);
+  const other = await openRun(path, { device: 'wasm', threads: 1 });
+  const few = { temperature: 0, maxTokens: 10 };
+  expect(await rowsOf(other.generate(prompts, few), 2)).toEqual(await rowsOf(run.generate(prompts, few), 2));
+  await Promise.all([run.dispose(), other.dispose(), runner.dispose()]);
+});
+
 it('a decode program is read by plain ONNX Runtime through its description alone', async () => {
   const path = join(folder, 'plain');
   await writeGptPrograms(path, llama);
