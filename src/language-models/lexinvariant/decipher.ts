@@ -24,6 +24,7 @@ import {
 } from '../../nn/index.js';
 import {
   type Arrays,
+  add,
   argmax,
   type Call,
   constant,
@@ -172,7 +173,7 @@ function probeOf(model: ProbedModel, { kind = 'linear', embeddings }: DecipherOp
       if (probe.linear === undefined) throw new Error('every probe has a last map');
       const out = linear(probe.linear, read);
       if (known === undefined) return out;
-      const unit = div(out, sqrt(sumSquares(out, -1, { keepDims: true })));
+      const unit = div(out, sqrt(add(sumSquares(out, -1, { keepDims: true }), 1e-12)));
       return matmul(unit, known, { transposeB: true, scale: SHARPNESS });
     },
   };
