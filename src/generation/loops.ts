@@ -13,5 +13,6 @@ export type OpenLoop = (
 
 /** Loop by loop, what opens it. */
 export const LOOPS: ReadonlyMap<string, () => Promise<OpenLoop>> = new Map([
+  ['h-net', async () => (await import('./h-net.js')).openHNetLoop],
   ['next-token', async () => (await import('./next-token.js')).openNextToken],
 ]);

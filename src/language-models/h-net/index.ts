@@ -36,6 +36,7 @@ export {
   hNetOptions,
   toHNetConfig,
 } from './options.js';
+export { exportHNet, writeHNetPrograms } from './programs.js';
 export * from './routing.js';
 export type { HNetRunner } from './runner.js';
 export { saveHNet } from './save.js';

@@ -7,6 +7,7 @@ import { saveTextModel } from '../model-folder.js';
 import type { HNetParameters } from './model.js';
 import { toPublishedHNet } from './names.js';
 import { type HNetOptions, toHNetConfig } from './options.js';
+import { writeHNetPrograms } from './programs.js';
 
 /** The `model_type` of our folders; published configurations have none. */
 export const H_NET_TYPE = 'tessera_h-net';
@@ -29,5 +30,6 @@ export async function saveHNet(folder: string, options: SaveHNetOptions): Promis
     tokenizer,
     parameters,
     weights: toPublishedHNet(architecture, parameters),
+    programs: (hidden) => writeHNetPrograms(hidden, architecture, parameters),
   });
 }

@@ -1,6 +1,12 @@
 /** The small sums of a decoding step that the host makes between programs. */
 
-import type { HNetOptions } from './options.js';
+import type { BoundaryRule } from './options.js';
+
+/** What a rule of boundaries must know. */
+export interface RuleOptions {
+  readonly boundaries: BoundaryRule;
+  readonly ratios: readonly number[];
+}
 
 /** Chosen rows of `[rows, width]` values. */
 export function takeRows(values: Float32Array, rows: ArrayLike<number>, width: number): Float32Array<ArrayBuffer> {
@@ -18,7 +24,7 @@ export function chunkWeight(probability: number): number {
 }
 
 /** The probability that a rule gives to a position; undefined where the router decides. */
-export function beginsByRule(options: HNetOptions, stage: number, place: number, before: number): number | undefined {
+export function beginsByRule(options: RuleOptions, stage: number, place: number, before: number): number | undefined {
   if (options.boundaries === 'learned') return undefined;
   if (options.boundaries === 'stride') return Number(place % (options.ratios[stage] ?? 1) === 0);
   return Number(before === 32 || (before > 8 && before <= 13));
