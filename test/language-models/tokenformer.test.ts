@@ -39,6 +39,7 @@ import {
 } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkpoint, dictionary, type Pickled, tensor } from '../formats/pytorch-writer.js';
 import { tokenformerReference, weightsOf } from './tokenformer-reference.js';
 
 const tokenizer = byteTokenizer();
@@ -93,6 +94,20 @@ function closeTo(found: readonly number[], expected: readonly number[], toleranc
   expect(found.length).toBe(expected.length);
   for (const [i, value] of expected.entries())
     expect(Math.abs((found[i] ?? Number.NaN) - value)).toBeLessThan(tolerance);
+}
+
+/** The weights as `torch.save` writes them, under published names. */
+function pytorchBytes(parameters: unknown): Uint8Array {
+  const storages: Record<string, Uint8Array> = {};
+  const entries: Record<string, Pickled> = {};
+  const leaves = new Map(arrayLeaves(parameters));
+  for (const [key, { name, path, shape }] of tokenformerNames(tokenformerOptions(SMALL)).entries()) {
+    const data = Float32Array.from(leaves.get(path)?.data ?? [], Number);
+    storages[key] = new Uint8Array(data.buffer);
+    const strides = shape.length === 1 ? [1] : [shape[1] ?? 1, 1];
+    entries[name] = tensor({ storage: 'FloatStorage', key: String(key), elements: data.length, shape, strides });
+  }
+  return checkpoint(dictionary(entries), storages);
 }
 
 let runtime: Runtime;
@@ -321,9 +336,11 @@ describe('use', () => {
     });
   });
 
-  it('reads a folder as it was published: no type, no vocabulary, names of a pipeline', async () => {
+  it('reads a folder as it was published: no type, no vocabulary, pytorch_model.bin', async () => {
     const path = join(folder, 'published');
     await model.save(path, parameters, { onnx: [] });
+    await rm(join(path, 'model.safetensors'));
+    await writeFile(join(path, 'pytorch_model.bin'), pytorchBytes(parameters));
     const published = {
       architectures: ['TokenFormerForCausalLM'],
       num_layers: 2,
