@@ -47,14 +47,17 @@ interface Row {
   readonly uniform: () => number;
   readonly decoder: ReturnType<TokenCoder['createDecoder']>;
   readonly stops: StopFilter;
+  /** Where among its tokens the window begins that is read. */
+  start: number;
+  /** Tokens of the window that have been read. */
   filled: number;
   made: number;
   done: boolean;
 }
 
 /**
- * Continuations of prompts, a piece at a time, each with the number of its row. A full context goes on from its newer
- * half, read again from position 0.
+ * Continuations of prompts, a piece at a time, each with the number of its row; what stands in other rows changes
+ * nothing. A full context goes on from its newer half, read again from position 0.
  * @throws bad-option; aborted.
  */
 export async function* decode(
@@ -72,7 +75,7 @@ export async function* decode(
   const longest = Math.max(...rows.map(({ tokens }) => Math.min(tokens.length, context)));
   const expected = Math.min(context, longest + Math.min(maxTokens, 64));
   const session = await decoder.open({ batch: rows.length, expected, seed });
-  let news = rows.map((row) => row.tokens.slice(-context));
+  let news = rows.map((row) => row.tokens.slice(row.start));
   try {
     while (rows.some(({ done }) => !done)) {
       if (signal?.aborted) throw new TesseraError('aborted', 'The generation was stopped.', { cause: signal.reason });
@@ -88,11 +91,11 @@ export async function* decode(
         }
         if (row.done) row.filled--;
       }
-      news = rows.map((row) => row.tokens.slice(-1));
-      if (rows.some(({ filled, done }) => !done && filled >= context)) {
-        for (const row of rows) row.filled = 0;
-        news = rows.map((row) => row.tokens.slice(-Math.max(1, context >> 1)));
-      }
+      const full = rows.filter(({ filled, done }) => !done && filled >= context);
+      for (const row of full) row.start = row.tokens.length - Math.max(1, context >> 1);
+      // Beside a row that is read anew, the filling of one that goes on would stand past the last position: so all are.
+      if (full.length > 0) for (const row of rows) row.filled = 0;
+      news = rows.map((row) => row.tokens.slice(full.length > 0 && !row.done ? row.start : -1));
     }
   } finally {
     await session.dispose();
@@ -107,17 +110,19 @@ function checkedTokens(choices: GenerateOptions): number {
 }
 
 function openRow(
-  { endOfText }: StepDecoder,
+  { context, endOfText }: StepDecoder,
   coder: TokenCoder,
   prompt: Uint8Array,
   options: { readonly seed: number; readonly index: number; readonly stop?: readonly string[] },
 ): Row {
   const tokens = Array.from(coder.encodeBytes(prompt));
+  if (tokens.length === 0) tokens.push(endOfText);
   return {
-    tokens: tokens.length === 0 ? [endOfText] : tokens,
+    tokens,
     uniform: random(options.seed).child('generate').child(options.index).stream(),
     decoder: coder.createDecoder(),
     stops: stopFilter(options.stop ?? []),
+    start: Math.max(0, tokens.length - context),
     filled: 0,
     made: 0,
     done: false,

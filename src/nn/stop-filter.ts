@@ -10,7 +10,10 @@ export interface StopFilter {
   flush(): Uint8Array;
 }
 
-/** Holds back what may turn out to be a stop text; ends before the first one that appears. */
+/**
+ * Holds back what may turn out to be a stop text; ends before the one that is whole first (of those that end together,
+ * the longest), so that the pieces' bounds change nothing.
+ */
 export function stopFilter(stops: readonly string[]): StopFilter {
   const encoder = new TextEncoder();
   const texts = stops.filter((text) => text !== '').map((text) => encoder.encode(text));
@@ -27,19 +30,23 @@ export function stopFilter(stops: readonly string[]): StopFilter {
       return found;
     },
     push: (bytes) => {
+      if (found) return new Uint8Array(0);
       if (texts.length === 0) return bytes;
       const joined = new Uint8Array(held.length + bytes.length);
       joined.set(held);
       joined.set(bytes, held.length);
       held = joined;
-      const places = texts.map((text) => indexOfBytes(held, text)).filter((place) => place >= 0);
-      if (places.length > 0) {
+      const [first] = texts
+        .map((text) => ({ place: indexOfBytes(held, text), length: text.length }))
+        .filter(({ place }) => place >= 0)
+        .sort((a, b) => a.place + a.length - (b.place + b.length) || a.place - b.place);
+      if (first !== undefined) {
         found = true;
-        return take(Math.min(...places));
+        return take(first.place);
       }
       return take(Math.max(0, held.length - longest + 1));
     },
-    flush: () => take(held.length),
+    flush: () => take(found ? 0 : held.length),
   };
 }
 
