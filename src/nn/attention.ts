@@ -15,6 +15,7 @@ import {
   type Dimension,
   greaterEqual,
   less,
+  logicalAnd,
   matmul,
   mul,
   type NDArray,
@@ -170,25 +171,44 @@ export interface CachedRows {
   readonly value: Tensor;
 }
 
+/** Of the cached places those that are filled and, given a window, not too far before each new position. */
+function seenBefore(at: Tensor, batch: Dimension, time: Dimension, capacity: Dimension, window: number): Tensor {
+  const places = reshape(range(capacity), [1, 1, 1, capacity]);
+  const filled = less(places, reshape(at, [batch, 1, 1, 1]));
+  if (window < 0) return filled;
+  const oldest = add(reshape(sub(at, window), [batch, 1, 1, 1]), reshape(range(time), [1, 1, time, 1]));
+  return logicalAnd(filled, greaterEqual(places, oldest));
+}
+
+/** Among new positions, what each one sees: itself and those before it, `window` of them at most. */
+function seenHere(time: Dimension, window: number): Tensor {
+  if (window < 0 || (typeof time === 'number' && window >= time - 1)) return orderBias(time);
+  const now = range(time);
+  const [queries, keys] = [reshape(now, [1, 1, time, 1]), reshape(now, [1, 1, 1, time])];
+  return biasOf(logicalAnd(greaterEqual(queries, keys), greaterEqual(keys, sub(queries, window))));
+}
+
 /**
  * Attention to rows cached before and to the rows given. Caches are `[batch, kvHeads, capacity, head]`, of which the
  * first `at` `[batch]` (int32) are filled; `rows` receives what is to be appended, layer by layer.
+ * With a `window` a position sees that many before it and itself, as `windowed` has it; -1: all.
  * Nothing of the cache is copied: the two parts are scored apart and share one softmax.
  */
-export function cached(caches: readonly CachedRows[], at: Tensor, rows: CachedRows[]): Attend {
+export function cached(caches: readonly CachedRows[], at: Tensor, rows: CachedRows[], window = -1): Attend {
   return (layer, query, key, value) => {
     const cache = caches[layer];
     if (cache === undefined) throw new Error(`no cache for layer ${layer}`);
     rows[layer] = { key, value };
     const [batch = 1, , time = 1] = query.shape;
     const capacity = cache.key.shape[2] ?? 1;
-    const filled = less(reshape(range(capacity), [1, 1, 1, capacity]), reshape(at, [batch, 1, 1, 1]));
+    const seen = biasOf(seenBefore(at, batch, time, capacity, window));
     const q = grouped(query, key.shape[1] ?? 1);
     const scale = 1 / Math.sqrt(Number(query.shape[3]));
-    const before = add(matmul(q, cache.key, { transposeB: true, scale }), biasOf(filled));
+    const past = matmul(q, cache.key, { transposeB: true, scale });
+    const before = window < 0 ? add(past, seen) : biased(past, seen, time);
     const scores = matmul(q, key, { transposeB: true, scale });
     // A single new position sees itself.
-    const here = time === 1 ? scores : biased(scores, orderBias(time), time);
+    const here = time === 1 ? scores : biased(scores, seenHere(time, window), time);
     const [old, fresh] = splitSizes(softmax(concat([before, here], 3)), [capacity, time], 3);
     if (old === undefined || fresh === undefined) throw new Error('two parts were split');
     return reshape(add(matmul(old, cache.value), matmul(fresh, value)), query.shape);

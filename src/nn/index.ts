@@ -25,3 +25,4 @@ export { type StopFilter, stopFilter } from './stop-filter.js';
 export type { TokenProgress } from './token-blocks.js';
 export { type TokenSourceOptions, tokenSource } from './token-source.js';
 export * from './train.js';
+export * from './windowed.js';

@@ -19,6 +19,7 @@ import {
   constant,
   createRuntime,
   evaluate,
+  exportProgram,
   gradients,
   mapArrays,
   mul,
@@ -311,6 +312,16 @@ describe('gradients', () => {
       expect(Math.abs(analytic - numeric) / size, path).toBeLessThan(2e-5);
     }
   });
+});
+
+test('products grow in proportion to the length', () => {
+  const options = { width: 64, head: 16, state: 16 };
+  const flops = (time: number) =>
+    exportProgram<object, { readonly x: Tensor }, Tensor>(
+      (_state, { x }) => ({ out: whole(options)(frozen<Mamba2Parameters>(initMamba2(random(1), options)), x) }),
+      { state: {}, input: { x: { dtype: 'float32', shape: [1, time, 64] } } },
+    ).flops;
+  expect(Math.log2(flops(8192) / flops(2048)) / 2).toBeLessThan(1.05);
 });
 
 describe('a recurrence of strong decays beside weak ones', () => {
