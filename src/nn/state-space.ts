@@ -102,7 +102,7 @@ export function stateSpace(input: StateSpaceInput, chunk: number): StateSpaceOut
   const { batch, time, heads, head, state } = sizes;
   const [rows, length] = [Number(batch), Number(time)];
   const count = Math.ceil(length / chunk);
-  if (count <= 1) return recur(input);
+  if (count <= 1) return continueStateSpace(input);
   const extra = count * chunk - length;
   /** Rows cut into chunks: `[batch * chunks, chunk, ...]`; behind the last position stand steps of size 0. */
   const cut = (x: Tensor): Tensor => {
@@ -137,7 +137,7 @@ export function stateSpace(input: StateSpaceInput, chunk: number): StateSpaceOut
  * the positions of one call, so long prompts are read in pieces.
  * @throws bad-shape when shapes do not fit.
  */
-export function recur(input: StateSpaceInput): StateSpaceOutput {
+export function continueStateSpace(input: StateSpaceInput): StateSpaceOutput {
   const sizes = sizesOf(input);
   const { batch, time, heads, head, state } = sizes;
   if (time === 1 && input.initial !== undefined) return step(input, input.initial, sizes);

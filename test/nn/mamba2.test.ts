@@ -4,6 +4,7 @@ import {
   frozen,
   initialMamba2State,
   initMamba2,
+  type Mamba2Carry,
   type Mamba2Options,
   type Mamba2Parameters,
   type Mamba2State,
@@ -243,6 +244,48 @@ describe('steps from states that are handed on', () => {
     const found = await inPieces(options, weights, x, lengths);
     expect(furthest(found, directRows(weights, options, x))).toBeLessThan(2e-5);
     expect(furthest(found, numbers(await evaluate(whole(options), weights, x)))).toBeLessThan(4e-5);
+  });
+
+  test('in chunks, where more positions of known number come than a chunk holds', async () => {
+    const first = 4;
+    const found = await evaluate(
+      (parameters: Mamba2Parameters, rows: Tensor, initial: Mamba2State, lengths: Tensor) => {
+        let carry: Mamba2Carry = { states: [initial], next: [] };
+        const read = (from: number, to: number): Tensor => {
+          const now = reshape(slice(rows, 1, from, to), [2 * (to - from), options.width]);
+          const y = mamba2(parameters, now, { ...options, layer: 0, batch: 2, time: to - from, carry });
+          carry = { states: carry.next, lengths, next: [] };
+          return reshape(y, [2, to - from, options.width]);
+        };
+        const early = read(0, first);
+        // The second row ends 3 positions before the last.
+        const late = read(first, 21);
+        return { y: concat([early, late], 1), kept: carry.states };
+      },
+      weights,
+      x,
+      initialMamba2State(options, 2),
+      array([21 - first, 18 - first], [2], 'int32'),
+    );
+    const expected = directRows(weights, options, x);
+    const real = (list: readonly number[]) => list.slice(0, (21 + 18) * options.width);
+    expect(furthest(real(numbers(found.y)), real(expected))).toBeLessThan(2e-5);
+    const alone = await evaluate(
+      (parameters: Mamba2Parameters, rows: Tensor, initial: Mamba2State) => {
+        const next: Mamba2State[] = [];
+        const flat = reshape(slice(slice(rows, 0, 1, 2), 1, 0, 18), [18, options.width]);
+        const carry = { states: [initial], next };
+        const y = mamba2(parameters, flat, { ...options, layer: 0, batch: 1, time: 18, carry });
+        return { y, next };
+      },
+      weights,
+      x,
+      initialMamba2State(options, 1),
+    );
+    for (const name of ['convolution', 'states'] as const) {
+      const both = numbers(found.kept[0]?.[name]);
+      expect(furthest(both.slice(both.length / 2), numbers(alone.next[0]?.[name])), name).toBeLessThan(1e-5);
+    }
   });
 
   test('for a program of single positions, without lengths, the same', async () => {

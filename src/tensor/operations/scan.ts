@@ -6,10 +6,10 @@
  * its logarithm, and nothing is divided or taken a logarithm of, so decays of exactly 0 and 1 (and negative ones) are as
  * exact as the rest.
  *
- * Measured on two cores for length 8,192 and 256 channels: 4-6 ms in blocks of 4 to 32, 26-60 ms by doubling the reach of
- * every place log2(8192) times (Hillis & Steele, 1986), 80 ms for a sequential ONNX Scan at 10 microseconds a step. Products
- * with a matrix of decays inside chunks, as Mamba-2 has them, gain nothing where there is one decay for all channels, and
- * need guarded logarithms.
+ * Measured on one core for a row of 8,192 places and 256 channels: 7 ms here, 53 ms by doubling the reach of every place
+ * log2(8192) times (Hillis & Steele, 1986), 55 ms by a sequential ONNX Scan, which costs 2.4 to 6.8 microseconds a place;
+ * with one decay for all channels 5, 29 and 41 ms. Products with a matrix of decays inside chunks, as Mamba-2 has them, are
+ * no faster where the state is a vector, and need guarded logarithms.
  */
 
 import { constant, type Dimension, normalizeAxis, type Shape, shapeError, shapeText, type Tensor } from '../graph.js';
