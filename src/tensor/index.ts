@@ -72,20 +72,12 @@ export * from './operations/reduce.js';
 export { type ScanOptions, scan } from './operations/scan.js';
 export * from './operations/shape.js';
 export { type Random, random } from './random.js';
+export { evaluate } from './runtime/evaluate.js';
+export { type ExportOptions, exportProgram } from './runtime/export.js';
 export { writeModel } from './runtime/load.js';
 export { type Device, ONNXRUNTIME_VERSION } from './runtime/provider.js';
-export {
-  createRuntime,
-  type DeviceTree,
-  type ExportOptions,
-  evaluate,
-  exportProgram,
-  type Program,
-  type ProgramReport,
-  type RunOutput,
-  type Runtime,
-  type RuntimeOptions,
-} from './runtime/runtime.js';
+export { createRuntime } from './runtime/runtime.js';
+export type { DeviceTree, Program, ProgramReport, RunOutput, Runtime, RuntimeOptions } from './runtime/types.js';
 export {
   type Append,
   type Call,
