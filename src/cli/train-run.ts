@@ -9,6 +9,7 @@ import {
   adamW,
   constantRate,
   cosineRate,
+  readAdamWStart,
   type Schedule,
   type TrainContext,
   type TrainOptions,
@@ -59,7 +60,12 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       seed,
       steps: choices.steps,
       minutes: choices.steps === undefined ? (choices.minutes ?? 10) : undefined,
-      optimizer: adamW({ weightDecay: choices.weightDecay, multiplier: model.rates }),
+      optimizer: adamW({
+        weightDecay: choices.weightDecay,
+        multiplier: model.rates,
+        // A model that was grown brings the moments of its run.
+        start: start === undefined ? undefined : await readAdamWStart(start.folder),
+      }),
       rate: scheduleOf(choices, entry),
       clip: choices.clip === 0 ? Number.POSITIVE_INFINITY : choices.clip,
       accumulate: choices.accumulate,
@@ -188,7 +194,11 @@ async function continuedModel(
     );
   };
   if ((choices.architecture ?? entry.name) !== entry.name) refuse('--architecture');
-  const { context, dropout, ...settled } = modelChoices(entry, choices);
+  const { context, dropout, ...chosen } = modelChoices(entry, choices);
+  const isAnew = (name: string): boolean =>
+    entry.options.some((option) => option.name === name && option.again === true);
+  const anew = Object.fromEntries(Object.entries(chosen).filter(([name]) => isAnew(name)));
+  const settled = Object.fromEntries(Object.entries(chosen).filter(([name]) => !isAnew(name)));
   const [first] = Object.keys(settled);
   if (first !== undefined) refuse(settled[first] === false ? flagOf(first).replace('--', '--no-') : flagOf(first));
   if (choices.tokenizer !== undefined) refuse('--tokenizer');
@@ -199,7 +209,7 @@ async function continuedModel(
       `The model reads ${model.context} tokens at once; a context of ${String(context)} is too long for it.`,
     );
   }
-  return (await entry.load()).adjust(model, { dropout: dropout ?? 0 });
+  return (await entry.load()).adjust(model, { dropout: dropout ?? 0, ...anew });
 }
 
 function scheduleOf(choices: TrainChoices, entry: ArchitectureEntry): Schedule {

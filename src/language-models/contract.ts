@@ -47,6 +47,8 @@ export interface ArchitectureOption {
   readonly choices?: readonly string[];
   readonly least?: number;
   readonly most?: number;
+  /** True for what can be chosen anew for a model that training goes on from (beside `context` and `dropout`). */
+  readonly again?: boolean;
   /** One line for a person, with the default. */
   readonly about: string;
 }

@@ -40,6 +40,12 @@ export const TOKENFORMER_ENTRY: ArchitectureEntry = {
     },
     { name: 'normEpsilon', kind: 'number', least: 0, most: 1, about: 'added inside the norms' },
     { name: 'context', kind: 'count', about: 'tokens that the model reads at once (default: 256)' },
+    {
+      name: 'freezeOld',
+      kind: 'flag',
+      again: true,
+      about: 'with --from: train only the tokens that the last growth added',
+    },
     { name: 'dropout', kind: 'number', least: 0, most: 0.99, about: 'share of dropped activations (default: 0)' },
   ],
   rate: ({ size }) => RATES[String(size ?? 'tiny')] ?? 6e-4,
