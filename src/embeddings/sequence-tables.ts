@@ -30,9 +30,9 @@ import {
 
 /**
  * The largest vocabulary for which tables are the default. The tables of a batch are rows x vocabulary x width numbers,
- * drawn anew at every step: at 512 tokens, 32 rows and width 256 that is 17 MB and a seventh of a second of drawing
- * on one core; at 32,000 tokens it would be 1 GB and ten seconds, where the permutation form needs 33 MB once and an
- * order of the vocabulary a row.
+ * drawn anew at every step: at 512 tokens, 32 rows and width 256 that is 17 MB and a fifth of a second of drawing on one
+ * core; at 32,000 tokens it would be 1 GB and eleven seconds, where the permutation form needs one table of 33 MB and,
+ * for the orders of the rows, a tenth of a second.
  */
 export const LARGEST_TABLE = 512;
 

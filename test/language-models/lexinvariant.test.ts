@@ -13,6 +13,7 @@ import {
   lossesByPosition,
   meanOver,
   NOT_COUNTED,
+  partialEmbedding,
   partiallyLexinvariant,
 } from 'tessera-kit/language-models';
 import { adamW, countParameters, crossEntropy, type TokenArrays, type TokenBatch } from 'tessera-kit/nn';
@@ -297,6 +298,11 @@ describe('the permutation form', () => {
   );
 });
 
+interface EmbeddedRows {
+  readonly embedded: Tensor;
+  readonly logits: Tensor;
+}
+
 describe('partial lexinvariance', () => {
   const standard = gpt({ tokenizer: byteTokenizer(), layers: 1, width: 16, heads: 2, context: 16 });
   const batch = { inputs: ids(4, 12, 200), targets: ids(4, 12, 200, 2) };
@@ -310,6 +316,41 @@ describe('partial lexinvariance', () => {
     const evaluated = async (model: typeof standard): Promise<Float64Array> =>
       (await lossesByPosition(runtime, model, plain.parameters, batch, { rows: 4, draws: 1 })).mean;
     expect(await evaluated(partiallyLexinvariant(standard))).toEqual(await evaluated(standard));
+  });
+
+  it.each([
+    ['drawn', 400],
+    ['from one table', 600],
+  ])('replaces every vector with p = 1, %s, in input and output alike', async (_name, vocabulary) => {
+    const [rows, width] = [3, 16];
+    const learned = random(2).normal([vocabulary, width], 0.05);
+    const text = ids(rows, 5, vocabulary);
+    const program = await runtime.compile<{ readonly learned: Tensor }, { readonly ids: Tensor }, EmbeddedRows>(
+      (state, given, call) => {
+        const { embedded, logits } = partialEmbedding(state.learned, given.ids, { probability: 1 }, call);
+        return { out: { embedded, logits: logits(embedded) } };
+      },
+      {
+        state: { learned: { dtype: 'float32', shape: [vocabulary, width] } },
+        input: { ids: { dtype: 'int32', shape: [rows, 5] } },
+        training: true,
+      },
+    );
+    const { out } = await program.run(await stateOf<{ readonly learned: Tensor }>(runtime, { learned }), { ids: text });
+    const vectors = out.embedded.data as Float32Array;
+    let squares = 0;
+    for (let place = 0; place < rows * 5; place++) {
+      const vector = vectors.subarray(place * width, (place + 1) * width);
+      const own = learned.data.subarray(Number(text.data[place]) * width, (Number(text.data[place]) + 1) * width);
+      expect(difference(vector, own)).toBeGreaterThan(0.01);
+      const length = vector.reduce((sum, value) => sum + value * value, 0);
+      squares += length;
+      expect(Number(out.logits.data[place * vocabulary + Number(text.data[place])])).toBeCloseTo(length, 5);
+    }
+    // As long as the learned ones, on average.
+    expect(Math.sqrt(squares / (rows * 5 * width)) / 0.05).toBeGreaterThan(0.8);
+    expect(Math.sqrt(squares / (rows * 5 * width)) / 0.05).toBeLessThan(1.2);
+    await program.dispose();
   });
 
   it('needs a probability and a tied table', () => {
