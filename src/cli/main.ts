@@ -12,6 +12,7 @@ import { generateCommand } from './generate.js';
 import { growCommand } from './grow.js';
 import { inspectCommand } from './inspect.js';
 import { reproduceCommand } from './reproduce.js';
+import { segmentCommand } from './segment.js';
 import { systemsCommand } from './systems.js';
 import { tokenizerCommand } from './tokenizer.js';
 import { trainCommand } from './train.js';
@@ -36,6 +37,7 @@ function tessera(): Command {
     compareCommand(),
     inspectCommand(),
     tokenizerCommand(),
+    segmentCommand(),
     systemsCommand(),
     reproduceCommand(),
     dataCommand(),

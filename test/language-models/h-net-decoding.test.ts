@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -8,11 +8,14 @@ import {
   loadHNet,
   openHNetDecoder,
   openLanguageModel,
+  openPublishedHNet,
   publishedHNetTensors,
+  toHNetConfig,
   toPublishedHNet,
 } from 'tessera-kit/language-models';
 import { arrayLeaves, createRuntime, type NDArray, type Runtime, random, TesseraError } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkpoint, dictionary, type Pickled, tensor } from '../formats/pytorch-writer.js';
 import { MODELS, type ModelName, someBytes, strong, wholeRows } from './h-net-models.js';
 
 const names = Object.keys(MODELS) as ModelName[];
@@ -289,6 +292,37 @@ describe('files', () => {
     const found = await openLanguageModel(path);
     expect(found.entry.name).toBe('h-net');
     await found.close();
+  });
+
+  it.each(names)('opens a published checkpoint beside its configuration: %s', async (name) => {
+    const { options, parameters } = strong(MODELS[name]);
+    const storages: Record<string, Uint8Array> = {};
+    const entries: Record<string, Pickled> = {};
+    for (const source of toPublishedHNet(options, parameters)) {
+      if (!('array' in source)) continue;
+      const { shape, data } = source.array;
+      const key = String(Object.keys(storages).length);
+      storages[key] = new Uint8Array(Float32Array.from(data, Number).buffer);
+      const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+      entries[source.name] = tensor({ storage: 'FloatStorage', key, elements: data.length, shape, strides });
+    }
+    const [weights, config] = [join(folder, 'published.pt'), join(folder, 'published.json')];
+    await writeFile(weights, checkpoint(dictionary(entries), storages));
+    const { arch_layout, d_model, d_intermediate, vocab_size, ssm_cfg, attn_cfg, tie_embeddings } =
+      toHNetConfig(options);
+    const published = { arch_layout, d_model, d_intermediate, vocab_size, ssm_cfg, attn_cfg, tie_embeddings };
+    await writeFile(config, JSON.stringify(published));
+    const opened = await openPublishedHNet(weights, config);
+    const own = new Map(arrayLeaves(parameters));
+    const found = arrayLeaves(await opened.parameters());
+    expect(found).toHaveLength(own.size);
+    for (const [path, leaf] of found) expect(leaf.data).toEqual(own.get(path)?.data);
+    const { context: _own, ...rest } = options;
+    const { ratios: _ratios, ...form } = rest;
+    expect(opened.model.architecture).toMatchObject({ ...form, context: 8192 });
+    await opened.close();
+    await writeFile(config, JSON.stringify({ ...published, d_model: undefined }));
+    await expect(openPublishedHNet(weights, config)).rejects.toThrow('"d_model" must be a list');
   });
 
   it('refuses weights that do not fit, by name', async () => {

@@ -4,7 +4,7 @@ export { hNetArchitecture } from './architecture.js';
 export { begun } from './bytes.js';
 export { openHNetDecoder } from './decoder.js';
 export { H_NET_ENTRY } from './entry.js';
-export { loadHNet, readHNetConfig } from './folder.js';
+export { loadHNet, openPublishedHNet, type PublishedHNet, readHNetConfig } from './folder.js';
 export { type HNet, type HNetSettings, hNet, hNetObjective } from './h-net.js';
 export {
   type BlockKind,
