@@ -2,7 +2,14 @@
 
 import { basename, join } from 'node:path';
 import { listDirectory, readFile, stat } from '#host';
-import { isJsonObject, type Json, type JsonObject, openWeights, readJsonObject } from '../formats/index.js';
+import {
+  isJsonObject,
+  isWeightsName,
+  type Json,
+  type JsonObject,
+  openWeights,
+  readJsonObject,
+} from '../formats/index.js';
 import { readRun } from '../nn/index.js';
 import { decodeModel, dtypeOf, type ModelProto, TesseraError } from '../tensor/index.js';
 import { loadTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
@@ -29,9 +36,6 @@ function indent(lines: string): string {
   return lines.replace(/^(?=.)/gm, '  ');
 }
 
-/** Files of weights. */
-const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt)$/;
-
 async function inspectFolder(folder: string): Promise<Part[]> {
   const names = (await listDirectory(folder)).map(({ name }) => name);
   const has = (name: string): boolean => names.includes(name);
@@ -42,7 +46,7 @@ async function inspectFolder(folder: string): Promise<Part[]> {
   if (has('trainer.json')) parts.push(trainerPart(await readJsonObject(join(folder, 'trainer.json'))));
   if (has('tokenizer.json')) parts.push(tokenizerPart('tokenizer', await openTokenizer(folder)));
   const indexes = ['model.safetensors.index.json', 'pytorch_model.bin.index.json'].filter(has);
-  const weights = indexes.length > 0 ? indexes : names.filter((name) => WEIGHTS.test(name));
+  const weights = indexes.length > 0 ? indexes : names.filter(isWeightsName);
   for (const name of weights) parts.push(await tensorsPart(join(folder, name)));
   if (has('onnx')) {
     const files = (await listDirectory(join(folder, 'onnx'))).filter(({ name }) => name.endsWith('.onnx'));
@@ -70,7 +74,7 @@ async function inspectRunFolder(folder: string): Promise<Part[]> {
 }
 
 async function inspectFile(path: string): Promise<Part> {
-  if (WEIGHTS.test(path) || /\.(safetensors|bin)\.index\.json$/.test(path)) return tensorsPart(path);
+  if (/\.(safetensors|bin|pt|pth|ckpt)(\.index\.json)?$/.test(path)) return tensorsPart(path);
   if (path.endsWith('.onnx')) return onnxPart(path);
   if (!path.endsWith('.json')) {
     throw new TesseraError('bad-input', `${path} is none of the files that can be inspected.`, {

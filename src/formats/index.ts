@@ -10,7 +10,7 @@ export {
 } from './corpus.js';
 export { type ModelFolder, type ModelFolderContent, readModelFolder, writeModelFolder } from './huggingface.js';
 export { isJsonObject, type Json, type JsonObject, parseJson, readJsonObject, writeJson } from './json.js';
-export { openWeights } from './open-weights.js';
+export { isWeightsName, openWeights } from './open-weights.js';
 export {
   type PortDraw,
   type PortRole,
