@@ -100,6 +100,16 @@ describe('decoding byte by byte', () => {
     expect(furthest(logits, 40, await stepped(model, [text], [5]))).toBeLessThan(1e-4);
   });
 
+  it('goes on where its caches grow', async () => {
+    const model = strong({ ...MODELS['Mamba-2 around attention'], context: 90 });
+    const rows = [someBytes(90), someBytes(90, 2)];
+    const { logits } = await wholeRows(runtime, model, rows);
+    // Room for 64 positions at first; the rows are read in pieces of which the last begin behind it.
+    const found = await stepped(model, [rows[0] ?? [], rows[1]?.slice(0, 70) ?? []], [60, 66]);
+    expect(Math.max(...[...found.keys()].map((key) => Number(key.split(':')[1])))).toBe(89);
+    expect(furthest(logits, 90, found)).toBeLessThan(1e-4);
+  });
+
   it('begins a row anew at place 0', async () => {
     const model = strong(MODELS['two stages']);
     const decoder = await openHNetDecoder(runtime, model.options, model.parameters);

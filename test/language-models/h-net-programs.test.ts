@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor as OnnxTensor } from 'onnxruntime-node';
@@ -114,4 +114,22 @@ it('opens in plain ONNX Runtime, driven by hand', async () => {
   }
   expect(chunks).toBeGreaterThan(2);
   expect(chunks).toBeLessThan(text.length);
+});
+
+it.each<[string, (description: Record<string, unknown>) => void, string]>([
+  ['a missing program', ({ programs }) => delete (programs as Record<string, unknown>).main, 'no program "main"'],
+  ['widths that are no list', ({ options }) => Object.assign(options as object, { widths: 3 }), '"widths" is no list'],
+  ['too few ratios', ({ options }) => Object.assign(options as object, { ratios: [3, 3] }), 'one ratio for each stage'],
+  ['an unknown rule', ({ options }) => Object.assign(options as object, { boundaries: 'dice' }), 'set by "dice"'],
+  ['a begin outside', ({ options }) => Object.assign(options as object, { begin: 400 }), '400, which begins'],
+])('refuses a description with %s', async (_says, change, sentence) => {
+  const path = join(folder, 'changed');
+  await rm(path, { recursive: true, force: true });
+  await cp(join(folder, 'one-stage'), path, { recursive: true });
+  const file = join(path, 'tessera.json');
+  const description = JSON.parse(await readFile(file, 'utf8'));
+  change(description);
+  await writeFile(file, JSON.stringify(description));
+  await expect(openRun(path)).rejects.toThrow(sentence);
+  await expect(openRun(path)).rejects.toMatchObject({ code: 'bad-file' });
 });

@@ -1,6 +1,6 @@
 /** What each step of a model computes of one new position of each row; the same for programs of this library and exported ones. */
 
-import { type CachedRows, embed, linear, type Mamba2State } from '../../nn/index.js';
+import { type CachedRows, cached, embed, linear, type Mamba2State } from '../../nn/index.js';
 import {
   add,
   type Call,
@@ -17,7 +17,6 @@ import {
   TesseraError,
   where,
 } from '../../tensor/index.js';
-import { cachedWindow } from './attend.js';
 import { parseLayout, stagesOf } from './layout.js';
 import { type HNetParameters, type OuterStage, outerStage, widen } from './model.js';
 import type { HNetOptions } from './options.js';
@@ -177,7 +176,7 @@ export function stepStack(
   const fresh: CachedRows[] = [];
   const caches = layers.map((layer): CachedRows => layer.cache ?? { key: x, value: x });
   const positions = cast(reshape(at, [rows, 1]), 'int64');
-  const attend = cachedWindow(caches, at, form.window, fresh);
+  const attend = cached(caches, at, fresh, form.window);
   // A row that begins has read nothing, whatever stands in its states.
   const goesOn = cast(greater(at, 0), 'float32');
   const nothing: Mamba2State = { convolution: x, states: x };

@@ -7,7 +7,7 @@
  * ratio loss holds chunks at a length. Weights are `[in, out]`.
  */
 
-import { causal, initLinear, type LinearParameters, linear } from '../../nn/index.js';
+import { causal, initLinear, type LinearParameters, linear, windowed } from '../../nn/index.js';
 import {
   type Arrays,
   add,
@@ -34,7 +34,6 @@ import {
   where,
   zeros,
 } from '../../tensor/index.js';
-import { banded } from './attend.js';
 import { heightOf, type Layout, parseLayout, stagesOf } from './layout.js';
 import { BOS, type HNetOptions, VOCABULARY } from './options.js';
 import {
@@ -282,6 +281,6 @@ export function widen(x: Tensor, pad: Tensor | undefined): Tensor {
 /** Whole sequences from position 0, each position seeing those before it. */
 function wholeRows(batch: number, time: number, window: number) {
   const positions = reshape(range(time, { dtype: 'int64' }), [1, time]);
-  const attend = window < 0 || window + 1 >= time ? causal(time) : banded(time, window);
+  const attend = window < 0 ? causal(time) : windowed(time, window);
   return { batch, time, positions: broadcastTo(positions, [batch, time]), attend };
 }
