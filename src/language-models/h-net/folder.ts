@@ -4,10 +4,11 @@ import { type JsonObject, openWeights, readJsonObject, type Weights } from '../.
 import type { Arrays } from '../../tensor/index.js';
 import type { LoadedModel } from '../contract.js';
 import { openTextModel } from '../model-folder.js';
+import { fromHNetConfig } from './config.js';
 import { type HNet, hNet } from './h-net.js';
 import type { HNetParameters } from './model.js';
 import { fromPublishedHNet } from './names.js';
-import { fromHNetConfig, type HNetOptions } from './options.js';
+import type { HNetOptions } from './options.js';
 import { H_NET_TYPE } from './save.js';
 
 /** Opens a folder that `saveHNet` wrote. @throws not-found, bad-file, unsupported, mismatch. */

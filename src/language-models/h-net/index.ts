@@ -2,6 +2,7 @@
 
 export { hNetArchitecture } from './architecture.js';
 export { begun } from './bytes.js';
+export { fromHNetConfig, toHNetConfig } from './config.js';
 export { openHNetDecoder } from './decoder.js';
 export { H_NET_ENTRY } from './entry.js';
 export { loadHNet, openPublishedHNet, type PublishedHNet, readHNetConfig } from './folder.js';
@@ -28,13 +29,11 @@ export {
   BOS,
   type BoundaryRule,
   EOS,
-  fromHNetConfig,
   H_NET_SIZES,
   type HNetChoices,
   type HNetOptions,
   type HNetSize,
   hNetOptions,
-  toHNetConfig,
 } from './options.js';
 export { exportHNet, writeHNetPrograms } from './programs.js';
 export * from './routing.js';

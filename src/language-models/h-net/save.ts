@@ -4,9 +4,10 @@ import type { Arrays } from '../../tensor/index.js';
 import type { Tokenizer } from '../../tokenizers/index.js';
 import type { SaveModelOptions } from '../contract.js';
 import { saveTextModel } from '../model-folder.js';
+import { toHNetConfig } from './config.js';
 import type { HNetParameters } from './model.js';
 import { toPublishedHNet } from './names.js';
-import { type HNetOptions, toHNetConfig } from './options.js';
+import type { HNetOptions } from './options.js';
 import { writeHNetPrograms } from './programs.js';
 
 /** The `model_type` of our folders; published configurations have none. */
