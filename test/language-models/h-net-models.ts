@@ -60,33 +60,34 @@ export function someBytes(length: number, seed = 1): number[] {
   return Array.from(random(seed).integers([length], 250).data);
 }
 
-/** Logits `[rows * time, 256]` and, stage by stage, which chunks exist. */
+/** Logits `[rows * time, 256]`, the ratio losses together and, stage by stage, which chunks exist. */
 export async function wholeRows(
   runtime: Runtime,
   { options, parameters }: ReturnType<typeof strong>,
   rows: readonly (readonly number[])[],
   capacity?: number,
-): Promise<{ readonly logits: NDArray; readonly exists: readonly NDArray[] }> {
+): Promise<{ readonly logits: NDArray; readonly ratioLoss: number; readonly exists: readonly NDArray[] }> {
   const shape = [rows.length, rows[0]?.length ?? 0];
   interface Out {
     readonly logits: Tensor;
+    readonly ratioLoss: Tensor;
     readonly exists: Readonly<Record<string, Tensor>>;
   }
   const program = await runtime.compile<Record<string, never>, { readonly ids: Tensor }, Out>(
     (_state, { ids }, call) => {
       const exists: Record<string, Tensor> = {};
-      const { logits } = hNetForward(options, frozen<HNetParameters>(parameters), ids, call, {
+      const { logits, ratioLoss } = hNetForward(options, frozen<HNetParameters>(parameters), ids, call, {
         capacity,
         chunks: (stage, chunks) => {
           exists[stage] = chunks.exists;
         },
       });
-      return { out: { logits, exists } };
+      return { out: { logits, ratioLoss, exists } };
     },
     { state: {}, input: { ids: { dtype: 'int32', shape } } },
   );
   const nothing = await runtime.upload({});
   const { out } = await program.run(nothing, { ids: array(Int32Array.from(rows.flat()), shape, 'int32') });
   await program.dispose();
-  return { logits: out.logits, exists: Object.values(out.exists) };
+  return { logits: out.logits, ratioLoss: Number(out.ratioLoss.data[0]), exists: Object.values(out.exists) };
 }

@@ -309,6 +309,8 @@ describe('the model', () => {
     }
     expect(most).toBeLessThan(1);
     const tight = await wholeRows(runtime, model, rows, most);
+    // Places without a chunk are in no share and no mean.
+    expect(tight.ratioLoss).toBeCloseTo(whole.ratioLoss, 5);
     for (const [i, value] of numbers(tight.logits).entries()) {
       expect(Math.abs(value - Number(whole.logits.data[i]))).toBeLessThan(1e-4);
     }
