@@ -15,7 +15,20 @@ beforeAll(() => {
   writeFileSync(path('book.txt'), sampleText().slice(0, 20_000));
   const { status, stderr } = tessera([
     ...['train', '--text', path('book.txt'), '--out', path('run'), '--architecture', 'h-net', '--steps', '3'],
-    ...['--layout', 'T1,[t1,[T1],m1],T1', '--widths', '32,32,64', '--ratios', '3,2', '--context', '32', '--batch', '2'],
+    ...[
+      '--layout',
+      'T1,[t1,[T1],m1],T1',
+      '--widths',
+      '32,32,64',
+      '--stage-heads',
+      '2,1,2',
+      '--ratios',
+      '3,2',
+      '--context',
+      '32',
+      '--batch',
+      '2',
+    ],
   ]);
   expect(status, stderr).toBe(0);
 });
@@ -73,6 +86,7 @@ describe('tessera segment', () => {
     [['--layout', 'm4,[T22,m4'], 'has a bracket that is not closed'],
     [['--widths', '64'], 'stages, so widths needs as many entries'],
     [['--ratios', 'six'], 'takes numbers with commas'],
+    [['--heads', '4'], '--heads is no option of h-net'],
   ])('is trained only from configurations that fit: %j', (choices, sentence) => {
     const { status, stderr } = tessera([
       ...['train', '--text', path('book.txt'), '--out', path('bad'), '--architecture', 'h-net', '--steps', '1'],

@@ -7,9 +7,13 @@ import { type HNet, type HNetSettings, hNet } from './h-net.js';
 
 const LISTS: ReadonlySet<string> = new Set(['widths', 'hidden', 'heads', 'rotary', 'windows', 'ratios', 'rates']);
 
+/** Names that differ from the library's, where other architectures have one number under that name. */
+const NAMES: Readonly<Record<string, string>> = { stageHidden: 'hidden', stageHeads: 'heads' };
+
 /** Lists that a command line gives as text, such as "128,192". */
 function settled(choices: Readonly<Record<string, unknown>>): HNetSettings {
-  const entries = Object.entries(choices).map(([name, value]) => {
+  const entries = Object.entries(choices).map(([given, value]) => {
+    const name = NAMES[given] ?? given;
     if (!LISTS.has(name) || typeof value !== 'string') return [name, value];
     const numbers = value.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
     if (numbers.some((number) => !Number.isFinite(number))) {

@@ -17,8 +17,8 @@ export const H_NET_ENTRY: ArchitectureEntry = {
     },
     { name: 'layout', kind: 'text', about: 'the blocks, such as "m4,[T22],m4" or "T2,[T1m1,[T4],m1T1],T2"' },
     { name: 'widths', kind: 'text', about: 'width of each stage, with commas' },
-    { name: 'hidden', kind: 'text', about: 'width inside the feed-forward blocks of each stage' },
-    { name: 'heads', kind: 'text', about: 'attention heads of each stage' },
+    { name: 'stageHidden', kind: 'text', about: 'width inside the feed-forward blocks of each stage' },
+    { name: 'stageHeads', kind: 'text', about: 'attention heads of each stage' },
     { name: 'rotary', kind: 'text', about: 'channels of a head that turn with the position, by stage' },
     { name: 'windows', kind: 'text', about: 'earlier positions that attention sees, by stage; -1 for all' },
     {
