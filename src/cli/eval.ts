@@ -62,6 +62,7 @@ async function evaluate(folder: string, choices: EvalChoices, { output, signal }
         ['measure', 'value'],
         [
           ['bits per byte', figures.bitsPerByte.toFixed(4)],
+          ...(figures.error === undefined ? [] : [['its standard error', figures.error.toFixed(4)]]),
           ['perplexity per token', (figures.perplexity ?? Number.NaN).toFixed(2)],
           ['bytes', count(figures.bytes)],
           ['tokens', count(figures.tokens ?? 0)],

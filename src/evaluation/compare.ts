@@ -203,26 +203,14 @@ async function measureModel(
 type Bits = NonNullable<Awaited<ReturnType<TextModel['open']>>['bits']>;
 type Generate = NonNullable<Awaited<ReturnType<TextModel['open']>>['generate']>;
 
-/** Bits per byte over documents; with draws also the standard error, that of independent documents. */
-async function bitsOf(bits: Bits, documents: readonly Uint8Array[], signal?: AbortSignal) {
-  let variance: number | undefined;
-  const counter = {
-    bits: async (document: Uint8Array) => {
-      const counted = await bits(document, { signal });
-      if (counted.error !== undefined) variance = (variance ?? 0) + counted.error ** 2;
-      return counted;
-    },
-  };
+/** Bits per byte over documents; with draws also the standard error. */
+function bitsOf(bits: Bits, documents: readonly Uint8Array[], signal?: AbortSignal) {
   const source = {
     async *documents() {
       for (const bytes of documents) yield { bytes };
     },
   };
-  const figures = await measureText(counter, source, { signal });
-  return {
-    bitsPerByte: figures.bitsPerByte,
-    error: variance === undefined ? undefined : Math.sqrt(variance) / figures.bytes,
-  };
+  return measureText({ bits }, source, { signal });
 }
 
 /** Bytes a second of greedy decoding, after one run that compiles. */

@@ -8,7 +8,7 @@ export interface BitCounter {
   bits(
     document: Uint8Array,
     options?: { readonly signal?: AbortSignal; readonly report?: (bytes: number) => void },
-  ): Promise<{ readonly bits: number }>;
+  ): Promise<{ readonly bits: number; readonly error?: number }>;
 }
 
 /** Documents to measure on; a corpus is one. */
@@ -33,6 +33,8 @@ export interface TextFigures {
   readonly bytes: number;
   readonly bits: number;
   readonly bitsPerByte: number;
+  /** The standard error of the bits per byte, for models whose likelihood is a mean over draws. */
+  readonly error?: number;
   readonly tokens?: number;
   /** Per token. */
   readonly perplexity?: number;
@@ -49,12 +51,16 @@ export async function measureText(
 ): Promise<TextFigures> {
   const { countTokens, maxBytes = Number.POSITIVE_INFINITY, signal, report } = options;
   let [documents, bytes, bits, tokens] = [0, 0, 0, 0];
+  let variance: number | undefined;
   for await (const document of text.documents()) {
     throwIfAborted(signal);
     const part = cutUtf8(document.bytes, maxBytes - bytes);
     if (part.length === 0) break;
     const before = bytes;
-    bits += (await model.bits(part, { signal, report: (done) => report?.(before + done) })).bits;
+    const counted = await model.bits(part, { signal, report: (done) => report?.(before + done) });
+    bits += counted.bits;
+    // The draws of one document are not those of another.
+    if (counted.error !== undefined) variance = (variance ?? 0) + counted.error ** 2;
     documents++;
     bytes += part.length;
     tokens += countTokens?.(part) ?? 0;
@@ -66,6 +72,7 @@ export async function measureText(
     bytes,
     bits,
     bitsPerByte: bitsPerByte(bits, bytes),
+    ...(variance === undefined ? {} : { error: Math.sqrt(variance) / bytes }),
     ...(countTokens === undefined ? {} : { tokens, perplexity: perplexity(bits, tokens) }),
   };
 }
