@@ -9,12 +9,12 @@ import {
   type HNetParameters,
   hNet,
   hNetForward,
+  hNetLayoutFromJson,
+  hNetLayoutJson,
   hNetOptions,
   initHNet,
-  layoutFromJson,
-  layoutJson,
-  parseLayout,
-  printLayout,
+  parseHNetLayout,
+  printHNetLayout,
   ratioLoss,
   spreadChunks,
   takeChunks,
@@ -58,14 +58,18 @@ describe('configurations', () => {
   it.each(['m4,[T22],m4', 'm4,[T1m4,[T26],m4T1],m4', 'T2,[T4],T2', 't1M2T1,[m1T3],t2'])(
     'reads and writes %s',
     (text) => {
-      expect(printLayout(parseLayout(text))).toBe(text);
-      expect(printLayout(layoutFromJson(layoutJson(parseLayout(text))))).toBe(text);
+      expect(printHNetLayout(parseHNetLayout(text))).toBe(text);
+      expect(printHNetLayout(hNetLayoutFromJson(hNetLayoutJson(parseHNetLayout(text))))).toBe(text);
     },
   );
 
   it('reads the nested lists of published files', () => {
-    expect(layoutJson(parseLayout('m4,[T1m4,[T26],m4T1],m4'))).toEqual(['m4', ['T1m4', ['T26'], 'm4T1'], 'm4']);
-    expect(parseLayout('m2t1, [T1] ,m1')).toEqual({ encoder: ['m', 'm', 't'], inner: { main: ['T'] }, decoder: ['m'] });
+    expect(hNetLayoutJson(parseHNetLayout('m4,[T1m4,[T26],m4T1],m4'))).toEqual(['m4', ['T1m4', ['T26'], 'm4T1'], 'm4']);
+    expect(parseHNetLayout('m2t1, [T1] ,m1')).toEqual({
+      encoder: ['m', 'm', 't'],
+      inner: { main: ['T'] },
+      decoder: ['m'],
+    });
   });
 
   it.each([
@@ -80,9 +84,9 @@ describe('configurations', () => {
     ['m4,[T2,T3],m4', 'one stack'],
     ['4,[T2],m4', 'without a block'],
   ])('refuses %s', (text, sentence) => {
-    expect(() => parseLayout(text)).toThrow(sentence);
+    expect(() => parseHNetLayout(text)).toThrow(sentence);
     try {
-      parseLayout(text);
+      parseHNetLayout(text);
     } catch (error) {
       expect(error).toMatchObject({ code: 'bad-option', hint: expect.stringContaining('m4,[T22],m4') });
     }

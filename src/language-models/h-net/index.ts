@@ -1,7 +1,6 @@
 /** H-Net: byte-level language models that learn their own tokens. */
 
 export { hNetArchitecture } from './architecture.js';
-export { begun } from './bytes.js';
 export { fromHNetConfig, toHNetConfig } from './config.js';
 export { openHNetDecoder } from './decoder.js';
 export { H_NET_ENTRY } from './entry.js';
@@ -9,13 +8,11 @@ export { loadHNet, openPublishedHNet, type PublishedHNet, readHNetConfig } from 
 export { type HNet, type HNetSettings, hNet, hNetObjective } from './h-net.js';
 export {
   type BlockKind,
-  heightOf,
-  type Layout,
-  layoutFromJson,
-  layoutJson,
-  parseLayout,
-  printLayout,
-  stagesOf,
+  type Layout as HNetLayout,
+  layoutFromJson as hNetLayoutFromJson,
+  layoutJson as hNetLayoutJson,
+  parseLayout as parseHNetLayout,
+  printLayout as printHNetLayout,
 } from './layout.js';
 export {
   type ForwardOptions,
@@ -26,9 +23,9 @@ export {
 } from './model.js';
 export { fromPublishedHNet, type PublishedTensor, publishedHNetTensors, toPublishedHNet } from './names.js';
 export {
-  BOS,
+  BOS as H_NET_BOS,
   type BoundaryRule,
-  EOS,
+  EOS as H_NET_EOS,
   H_NET_SIZES,
   type HNetChoices,
   type HNetOptions,
@@ -36,7 +33,18 @@ export {
   hNetOptions,
 } from './options.js';
 export { exportHNet, writeHNetPrograms } from './programs.js';
-export * from './routing.js';
+export {
+  alwaysOne,
+  averageChunks,
+  boundaryProbabilities,
+  type Chunks,
+  chunksOf,
+  confidence,
+  type RoutingParameters,
+  ratioLoss,
+  spreadChunks,
+  takeChunks,
+} from './routing.js';
 export type { HNetRunner } from './runner.js';
 export { saveHNet } from './save.js';
 export type { Segmentation, Span, StageSegmentation } from './segment.js';
