@@ -343,7 +343,7 @@ describe('the model', () => {
     expect(numbers(chances)[3]).toBeLessThan(1);
   });
 
-  it('begins as the card of its initialization says', () => {
+  it('begins with the deviations that the published code has', () => {
     const options = hNetOptions({ layout: 'T2,[T3],T2', widths: [64, 96], heads: [2, 3], hidden: [96, 128] });
     const leaves = new Map(arrayLeaves(initHNet(options, random(0))));
     const deviation = (path: string): number => {
