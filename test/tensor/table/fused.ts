@@ -64,13 +64,13 @@ const sines = given(Array.from(tables.sines.data), [9, 3]);
 const spin: OperationCase[] = [
   {
     inputs: [floats([2, 3, 4, 6]), indices([2, 4], 9, 'int64'), cosines, sines],
-    apply: t.rotary,
+    apply: (x, positions, cos, sin) => t.rotary(x, positions, cos, sin),
     reference: rotated,
     gradients: [0],
   },
   {
     inputs: [floats([2, 4, 18]), indices([2, 4], 9, 'int64'), cosines, sines],
-    apply: t.rotary,
+    apply: (x, positions, cos, sin) => t.rotary(x, positions, cos, sin),
     reference: (x, ...rest) => {
       const apart = turn({ ...x, shape: [2, 4, 3, 6] }, [0, 2, 1, 3]);
       return { ...turn(rotated(apart, ...(rest as [Value, Value, Value])), [0, 2, 1, 3]), shape: x.shape };
