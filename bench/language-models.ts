@@ -9,7 +9,18 @@ import { dirname, join } from 'node:path';
 import { openCorpus } from 'tessera-kit/formats';
 import { ARCHITECTURES, type ArchitectureEntry, type TextModel } from 'tessera-kit/language-models';
 import { adamW, initMamba2, type Mamba2Parameters, mamba2, train, windowed } from 'tessera-kit/nn';
-import { createRuntime, grad, type NDArray, type Runtime, random, specsOf, sum, type Tensor } from 'tessera-kit/tensor';
+import {
+  type Call,
+  createRuntime,
+  grad,
+  type NDArray,
+  type Runtime,
+  random,
+  specsOf,
+  sum,
+  type Tensor,
+  tensorLeaves,
+} from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { type Contender, compare, median } from './_rounds.js';
 
@@ -122,17 +133,20 @@ interface Growth {
 /** Forward and backward of a layer over lengths, five times each in turn; the medians and their slope. */
 async function growth(
   runtime: Runtime,
-  layer: (length: number) => { readonly values: Record<string, unknown>; readonly apply: (given: never) => Tensor },
+  layer: (length: number) => {
+    readonly values: Record<string, unknown>;
+    readonly apply: (given: never, call: Call) => Tensor;
+  },
 ): Promise<Growth> {
   const programs: { readonly length: number; readonly times: number[]; readonly run: () => Promise<unknown> }[] = [];
   for (const length of LENGTHS) {
     const { values, apply } = layer(length);
     const state = await runtime.upload(values);
     const program = await runtime.compile<Record<string, unknown>, Record<string, never>, unknown>(
-      (given) => {
-        const slopes = grad((tree: never) => sum(apply(tree)))(given as never);
+      (given, _input, call) => {
+        const slopes = grad((tree: never) => sum(apply(tree, call)))(given as never);
         // Only sums leave the runtime, so that nothing but the layer is timed.
-        return { out: Object.values(slopes as Record<string, Tensor>).map((leaf) => sum(leaf)) };
+        return { out: tensorLeaves(slopes).map(([, leaf]) => sum(leaf)) };
       },
       { state: specsOf(values) as never, input: {} },
     );
@@ -169,8 +183,10 @@ function windowedLayer(length: number) {
   const part = (seed: number): NDArray => random(seed).normal([1, 4, length, 32]);
   return {
     values: { query: part(1), key: part(2), value: part(3) },
-    apply: ({ query, key, value }: { readonly query: Tensor; readonly key: Tensor; readonly value: Tensor }) =>
-      windowed(length, 256)(0, query, key, value, undefined as never),
+    apply: (
+      { query, key, value }: { readonly query: Tensor; readonly key: Tensor; readonly value: Tensor },
+      call: Call,
+    ) => windowed(length, 256)(0, query, key, value, call),
   };
 }
 
