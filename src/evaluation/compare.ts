@@ -110,6 +110,7 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
   const texts: Texts = {
     training: withoutEnds(options.corpus, HELD_OUT),
     heldOut,
+    few: await sampleDocuments(endsOf(options.corpus, HELD_OUT), Math.min(CURVE_BYTES, heldOutBytes)),
     noisy: heldOut.map((bytes, index) =>
       new TextEncoder().encode(
         characterNoise(new TextDecoder().decode(bytes), { share: noise, seed: seed * 1000 + index }),
@@ -129,6 +130,8 @@ interface Texts {
   readonly training: Pick<Corpus, 'documents'>;
   readonly heldOut: readonly Uint8Array[];
   readonly noisy: readonly Uint8Array[];
+  /** A part of the held-out text, for the learning curve. */
+  readonly few: readonly Uint8Array[];
 }
 
 type Settled = CompareOptions & Required<Pick<CompareOptions, 'batch' | 'length' | 'seed' | 'noise' | 'heldOutBytes'>>;
@@ -261,7 +264,7 @@ async function trainModel(
   const flopsPerUpdate = await flopsOf(train({ ...shared, source: source(), steps: 1 }));
   const steps = 'flops' in budget ? Math.max(1, Math.floor(budget.flops / flopsPerUpdate)) : undefined;
   if (steps !== undefined) report?.({ type: 'budget', name: entry.name, steps, flopsPerUpdate });
-  const few = cutDocuments(texts.heldOut, CURVE_BYTES);
+  const few = texts.few;
   let start = { parameters: 0, stateBytes: 0 };
   let memory = 0;
   let end: EndEvent<unknown> | undefined;
@@ -337,11 +340,4 @@ async function measureNow(
   } finally {
     await runner.dispose();
   }
-}
-
-/** About so many bytes of documents, a part of each. */
-function cutDocuments(documents: readonly Uint8Array[], most: number): readonly Uint8Array[] {
-  const total = documents.reduce((sum, { length }) => sum + length, 0);
-  const share = Math.min(1, most / total);
-  return documents.map((bytes) => bytes.subarray(0, Math.max(1, Math.floor(bytes.length * share))));
 }

@@ -31,13 +31,16 @@ async function* parts(
   }
 }
 
-/** Documents of a corpus up to a number of bytes, in memory: about as much of each as of the others. */
+/** Documents of a corpus up to a number of bytes, in memory: the same share of each. The corpus is read twice. */
 export async function sampleDocuments(corpus: Pick<Corpus, 'documents'>, most: number): Promise<readonly Uint8Array[]> {
-  const all: Uint8Array[] = [];
-  for await (const { bytes } of corpus.documents()) all.push(bytes);
-  const total = all.reduce((sum, { length }) => sum + length, 0);
-  if (total <= most) return all;
-  return all
-    .map((bytes) => cutUtf8(bytes, Math.floor((bytes.length * most) / total)))
-    .filter(({ length }) => length > 0);
+  let total = 0;
+  for await (const { bytes } of corpus.documents()) total += bytes.length;
+  const share = Math.min(1, most / Math.max(1, total));
+  const documents: Uint8Array[] = [];
+  for await (const { bytes } of corpus.documents()) {
+    const part = cutUtf8(bytes, Math.floor(bytes.length * share));
+    // A copy: the part does not keep the whole document.
+    if (part.length > 0) documents.push(part.slice());
+  }
+  return documents;
 }

@@ -69,6 +69,13 @@ export interface RotaryContext {
   readonly sines: Tensor;
 }
 
+/** 0, 1, 2, ... in each of a known number of rows: int64 `[batch, time]`. */
+export function rowPositions(batch: Dimension, time: Dimension): Tensor {
+  const [rows, columns] = [Number(batch), Number(time)];
+  const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(index % columns));
+  return constant({ dtype: 'int64', shape: [rows, columns], data });
+}
+
 /** Mixes queries `[batch, heads, time, head]` with keys and values `[batch, kvHeads, time, head]` of layer `layer`. */
 export type Attend = (layer: number, query: Tensor, key: Tensor, value: Tensor, call: Call) => Tensor;
 

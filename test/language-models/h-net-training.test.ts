@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { corpusFromStrings } from 'tessera-kit/formats';
 import { type HNetChoices, type HNetParameters, hNet, initHNet } from 'tessera-kit/language-models';
-import { type AdamWMoments, adamW, functionSource, linear, type TrainEvent, train } from 'tessera-kit/nn';
+import { type AdamWMoments, adamW, functionSource, linear, train } from 'tessera-kit/nn';
 import {
   type Arrays,
   add,
@@ -24,6 +24,7 @@ import {
 } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MODELS, strong } from './h-net-models.js';
+import { expectExactResume } from './resume.js';
 
 let runtime: Runtime;
 let folder: string;
@@ -110,31 +111,7 @@ describe('training', () => {
 
   it.each(KINDS)('resumes bit for bit: %s', async (name, choices) => {
     const model = hNet(choices);
-    const text = 'The quick brown fox jumps over the lazy dog. '.repeat(30);
-    const run = (out: string, signal?: AbortSignal) =>
-      train({
-        runtime,
-        model,
-        source: model.source(corpusFromStrings([text]), { batch: 4, length: 24 }, random(1)),
-        steps: 6,
-        rate: 1e-2,
-        seed: 9,
-        out,
-        signal,
-      });
-    const follow = async (events: AsyncIterable<TrainEvent<HNetParameters>>, stop?: AbortController) => {
-      const losses: number[] = [];
-      for await (const event of events) {
-        if (event.type === 'step') losses.push(event.loss);
-        if (event.type === 'step' && event.step === 3) stop?.abort();
-      }
-      return losses;
-    };
-    const whole = await follow(run(join(folder, name, 'whole')));
-    const stop = new AbortController();
-    const first = await follow(run(join(folder, name, 'halves'), stop.signal), stop);
-    expect(first.length).toBeLessThan(6);
-    expect([...first, ...(await follow(run(join(folder, name, 'halves'))))]).toEqual(whole);
+    await expectExactResume(runtime, model, join(folder, name));
   });
 
   it('begins every document with its mark, and ends it with the other', async () => {

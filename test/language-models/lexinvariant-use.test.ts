@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { corpusFromStrings } from 'tessera-kit/formats';
 import {
   cachedLexinvariant,
   fixedTable,
@@ -17,7 +16,7 @@ import {
   rowDraw,
   withVocabulary,
 } from 'tessera-kit/language-models';
-import { frozen, openCachedDecoder, type TrainEvent, train } from 'tessera-kit/nn';
+import { frozen, openCachedDecoder } from 'tessera-kit/nn';
 import { openRun } from 'tessera-kit/run';
 import {
   type Arrays,
@@ -32,6 +31,7 @@ import {
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stateOf, strong, trained, windowsOf } from './lexinvariant-models.js';
+import { expectExactResume } from './resume.js';
 
 let runtime: Runtime;
 beforeAll(async () => {
@@ -65,31 +65,7 @@ describe('training', () => {
 
   it.each(KINDS)('resumes bit for bit: %s', async (_name, choices) => {
     const model = lexinvariant({ tokenizer, ...SMALL, ...choices });
-    const text = 'The quick brown fox jumps over the lazy dog. '.repeat(30);
-    const run = (out: string, signal?: AbortSignal) =>
-      train({
-        runtime,
-        model,
-        source: model.source(corpusFromStrings([text]), { batch: 4, length: 24 }, random(1)),
-        steps: 6,
-        rate: 1e-2,
-        seed: 9,
-        out,
-        signal,
-      });
-    const follow = async (events: AsyncIterable<TrainEvent<LexinvariantParameters>>, stop?: AbortController) => {
-      const losses: number[] = [];
-      for await (const event of events) {
-        if (event.type === 'step') losses.push(event.loss);
-        if (event.type === 'step' && event.step === 3) stop?.abort();
-      }
-      return losses;
-    };
-    const whole = await follow(run(join(folder, 'whole')));
-    const stop = new AbortController();
-    const first = await follow(run(join(folder, 'halves'), stop.signal), stop);
-    expect(first.length).toBeLessThan(6);
-    expect([...first, ...(await follow(run(join(folder, 'halves'))))]).toEqual(whole);
+    await expectExactResume(runtime, model, folder);
   });
 });
 

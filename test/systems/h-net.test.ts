@@ -1,49 +1,14 @@
 /** The reproduction of H-Net in its quick size, on two short texts in the place of the novels. */
 
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type DataSet, type ReproductionResult, runReproduction, systemOf } from 'tessera-kit/systems';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sampleText } from '../../scripts/smoke.mjs';
-
-const folder = mkdtempSync(join(tmpdir(), 'tessera-h-net-'));
-const text = sampleText();
-const files = ['first.txt', 'second.txt'].map((name, index) => {
-  const content = text.slice(index * 40_000, (index + 1) * 40_000);
-  return { name, content, bytes: Buffer.from(content) };
-});
-const novels: DataSet = {
-  name: 'english-novels',
-  about: 'two texts',
-  licence: 'none needed',
-  files: files.map(({ name, bytes }) => ({
-    name,
-    repository: 'nobody/nothing',
-    path: name,
-    bytes: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-  })),
-};
+import type { ReproductionResult } from 'tessera-kit/systems';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { quickOnTwoTexts } from './two-texts.js';
 
 let result: ReproductionResult;
-const parts: string[] = [];
+let parts: readonly string[];
 beforeAll(async () => {
-  mkdirSync(join(folder, 'english-novels'));
-  for (const { name, bytes } of files) writeFileSync(join(folder, 'english-novels', name), bytes);
-  result = await runReproduction(await systemOf('h-net').load(), {
-    size: 'quick',
-    seed: 3,
-    threads: 1,
-    dataSets: [novels],
-    dataFolders: [folder],
-    onEvent: (event) => {
-      if (event.type === 'part') parts.push(event.name);
-    },
-  });
+  ({ result, parts } = await quickOnTwoTexts('h-net'));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Log {
   readonly step: readonly number[];

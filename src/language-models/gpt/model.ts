@@ -23,6 +23,7 @@ import {
   mlp,
   type NormParameters,
   norm,
+  rowPositions,
   selfAttention,
   unembed,
 } from '../../nn/index.js';
@@ -177,13 +178,6 @@ export function forward(options: GptOptions, parameters: GptParameters, ids: Ten
 
 function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Dimension, time: Dimension) {
   const { cosines, sines } = rotaryTables(options.context, options.head, options.ropeTheta);
-  const rows = positions === undefined ? everyRow(batch, time) : cast(positions, 'int64');
+  const rows = positions === undefined ? rowPositions(batch, time) : cast(positions, 'int64');
   return { positions: rows, cosines: constant(cosines), sines: constant(sines) };
-}
-
-/** 0, 1, 2, ... in each of a known number of rows: int64 `[batch, time]`. */
-function everyRow(batch: Dimension, time: Dimension): Tensor {
-  const [rows, columns] = [Number(batch), Number(time)];
-  const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(index % columns));
-  return reshape(constant({ dtype: 'int64', shape: [rows, columns], data }), [rows, columns]);
 }

@@ -7,7 +7,17 @@
  * of each head. The embedding is tied to the output; only the norm before it has a scale and a bias.
  */
 
-import { type Attend, causal, dropout, embed, initNorm, type NormParameters, norm, unembed } from '../../nn/index.js';
+import {
+  type Attend,
+  causal,
+  dropout,
+  embed,
+  initNorm,
+  type NormParameters,
+  norm,
+  rowPositions,
+  unembed,
+} from '../../nn/index.js';
 import {
   type Arrays,
   add,
@@ -131,19 +141,12 @@ function headsOf(options: TokenformerOptions, positions: Tensor | undefined, bat
   const turning = rotaryWidth(options);
   const { cosines, sines } = rotaryTables(context, Math.max(2, turning), ropeTheta);
   const tables = [constant(cosines), constant(sines)] as const;
-  const places = positions === undefined ? everyRow(batch, time) : cast(positions, 'int64');
+  const places = positions === undefined ? rowPositions(batch, time) : cast(positions, 'int64');
   return (projected: Tensor, turned: boolean): Tensor => {
     const flat = reshape(projected, [batch, time, width]);
     const spun = turned && turning > 0 ? rotary(flat, places, ...tables, heads) : flat;
     return transpose(reshape(spun, [batch, time, heads, width / heads]), [0, 2, 1, 3]);
   };
-}
-
-/** 0, 1, 2, ... in each of a known number of rows: int64 `[batch, time]`. */
-function everyRow(batch: Dimension, time: Dimension): Tensor {
-  const [rows, columns] = [Number(batch), Number(time)];
-  const data = BigInt64Array.from({ length: rows * columns }, (_, index) => BigInt(index % columns));
-  return constant({ dtype: 'int64', shape: [rows, columns], data });
 }
 
 /** Logits `[..., vocabulary]` of hidden states `[..., width]`. */
