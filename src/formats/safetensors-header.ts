@@ -147,12 +147,13 @@ function isSizes(value: Json | undefined): value is readonly number[] {
 function parseMetadata(value: Json | undefined, file: string): Readonly<Record<string, string>> {
   if (value === undefined) return {};
   if (!isJsonObject(value)) throw bad(file, 'its __metadata__ is not an object');
-  const metadata: Record<string, string> = {};
-  for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== 'string') throw bad(file, `its __metadata__ has '${key}', which is not a string`);
-    metadata[key] = text;
-  }
-  return metadata;
+  // From entries: assigning to a key that is called '__proto__' would set the prototype and lose it.
+  return Object.fromEntries(
+    Object.entries(value).map(([key, text]) => {
+      if (typeof text !== 'string') throw bad(file, `its __metadata__ has '${key}', which is not a string`);
+      return [key, text];
+    }),
+  );
 }
 
 /** JSON.parse keeps the last of two equal keys in silence, and the format forbids them: count them in the text. */

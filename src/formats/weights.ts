@@ -132,7 +132,7 @@ export function assembleWeights(
     return options.as === undefined ? value : castArray(value, options.as);
   };
   return {
-    metadata: Object.assign({}, ...shards.map((shard) => shard.metadata)),
+    metadata: Object.fromEntries(shards.flatMap((shard) => Object.entries(shard.metadata))),
     names: [...places.keys()],
     files: shards.map((shard) => shard.file),
     has: (name) => places.has(name),
