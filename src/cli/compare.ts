@@ -31,7 +31,7 @@ export function compareCommand(): Command {
     .description('Train several architectures with one budget on one text and put their figures beside each other.')
     .option('--architectures <names>', 'which, with commas', 'gpt')
     .option('--text <path...>', 'files, folders or patterns; the last twentieth of each document is held out')
-    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--column, --field <name>', 'the column of a table, or field of a JSON line, that holds the text', 'text')
     .option('--flops <number>', 'operations that each may spend in matrix products, such as 2e13', numberFrom(1))
     .option('--minutes <number>', 'or minutes of training for each', numberFrom(0.01))
     .option('--out <folder>', 'where runs and results are kept', 'runs/compare')

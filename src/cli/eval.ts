@@ -20,7 +20,7 @@ export function evalCommand(): Command {
     .description('Measure a model on text: bits per byte of the original text, and perplexity per token.')
     .argument('<folder>', 'a model, or the run that made it')
     .option('--text <path...>', 'files, folders or patterns')
-    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--column, --field <name>', 'the column of a table, or field of a JSON line, that holds the text', 'text')
     .option('--bytes <n>', 'only the first n bytes', wholeNumber(1));
   withCommon(withEngine(command));
   return examples(command, [

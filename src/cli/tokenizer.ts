@@ -18,7 +18,7 @@ export function tokenizerCommand(): Command {
   const command = new Command('train')
     .description('Train a byte-level BPE tokenizer on text.')
     .option('--text <path...>', 'files, folders or patterns')
-    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--column, --field <name>', 'the column of a table, or field of a JSON line, that holds the text', 'text')
     .option('--vocabulary <n>', 'tokens, with the 256 bytes and the end of text', wholeNumber(257), 8192)
     .addOption(
       new Option('--split <name>', 'how text is cut into words').choices(['gpt2', 'cl100k', 'qwen2']).default('gpt2'),

@@ -52,7 +52,7 @@ export function trainCommand(): Command {
   const command = new Command('train')
     .description('Train a language model on text, or go on with a run that was stopped.')
     .option('--text <path...>', 'files, folders or patterns; .txt, .md, .jsonl, each also as .gz')
-    .option('--field <name>', 'the field of a JSON line that holds the text', 'text')
+    .option('--column, --field <name>', 'the column of a table, or field of a JSON line, that holds the text', 'text')
     .option('--validation <path...>', 'text to measure bits per byte on while training (its first 256 KiB)')
     .option('--out <folder>', "the run's folder (default: runs/ and the architecture's name)")
     .option('--fresh', 'start anew where a run is')

@@ -12,12 +12,15 @@ export interface CorpusFile {
   readonly packed: boolean;
   /** Its lines are JSON values. */
   readonly jsonLines: boolean;
+  /** It is a Parquet table, its rows the texts. */
+  readonly table: boolean;
   /** It was named itself, not found in a folder or by a pattern: then it may not be empty. */
   readonly named: boolean;
 }
 
-const TEXT_NAME = /\.(txt|text|md|jsonl|ndjson)(\.gz)?$/i;
-const KINDS = '.txt, .text, .md, .jsonl or .ndjson, also with .gz';
+const TABLE_NAME = /\.parquet$/i;
+const TEXT_NAME = /\.((txt|text|md|jsonl|ndjson)(\.gz)?|parquet)$/i;
+const KINDS = '.txt, .text, .md, .jsonl or .ndjson, also with .gz, or in .parquet';
 
 /**
  * The files that `paths` name, each once: in the order of the paths, and sorted by name inside of folders and
@@ -50,7 +53,8 @@ export async function findCorpusFiles(paths: readonly string[], signal?: AbortSi
 }
 
 function describeFile(path: string, size: number, named: boolean): CorpusFile {
-  return { path, size, packed: /\.gz$/i.test(path), jsonLines: /\.(jsonl|ndjson)(\.gz)?$/i.test(path), named };
+  const jsonLines = /\.(jsonl|ndjson)(\.gz)?$/i.test(path);
+  return { path, size, packed: /\.gz$/i.test(path), jsonLines, table: TABLE_NAME.test(path), named };
 }
 
 async function searchFolder(folder: string, signal?: AbortSignal): Promise<readonly string[]> {

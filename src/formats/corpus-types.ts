@@ -4,7 +4,7 @@
 export interface CorpusCursor {
   /** Which file of the corpus, from 0. */
   readonly file: number;
-  /** Byte of the file's content, after decompression. */
+  /** Byte of the file's content, after decompression; of a table, its row. */
   readonly offset: number;
   /** Documents of the file before this place. */
   readonly index: number;
@@ -39,7 +39,7 @@ export interface Corpus {
 
 /** Options of `openCorpus`. */
 export interface CorpusOptions {
-  /** The field of each JSON line that holds the text. Default 'text'. */
+  /** The field of each JSON line, or the column of each table, that holds the text. Default 'text'. */
   readonly field?: string;
   /** Plain files above this many bytes are cut, at paragraph ends where there are any. Default 1 MiB. */
   readonly documentBytes?: number;

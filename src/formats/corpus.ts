@@ -1,5 +1,5 @@
 /**
- * Text corpora, streamed: files, folders, globs, `.gz`, JSON lines with a field, or strings in memory, as one
+ * Text corpora, streamed: files, folders, globs, `.gz`, JSON lines with a field, tables with a column, or strings, as one
  * sequence of documents. Nothing reads a whole corpus; a document says where the next one begins, so that
  * reading can go on there in another run.
  */
@@ -9,14 +9,16 @@ import { type CorpusFile, findCorpusFiles } from './corpus-files.js';
 import { fingerprintBytes, fingerprintFiles } from './corpus-fingerprint.js';
 import { readJsonLines, readPlainText } from './corpus-read.js';
 import type { Corpus, CorpusCursor, CorpusDocument, CorpusOptions } from './corpus-types.js';
+import { readTableText } from './parquet-corpus.js';
 import { countLines, findInvalidUtf8 } from './utf8.js';
 
 export type * from './corpus-types.js';
 
 /**
  * Opens text as a corpus. Each path is a file (any name), a folder (searched through for .txt, .text, .md,
- * .jsonl and .ndjson, also with .gz; hidden files and linked folders are left out), or a glob pattern.
- * A plain file is one document, or several when it is large; of `.jsonl` and `.ndjson` each line is one.
+ * .jsonl and .ndjson, also with .gz, and .parquet; hidden files and linked folders are left out), or a glob pattern.
+ * A plain file is one document, or several when it is large; of `.jsonl` and `.ndjson` each line is one, of
+ * `.parquet` each row that has a text in the column.
  * Concatenated, the documents of a plain file are the file.
  *
  * @throws not-found for a path, pattern or folder without text; bad-input for an empty file.
@@ -93,15 +95,13 @@ async function* readFiles(
   for (const [number, file] of files.entries()) {
     if (number < cursor.file) continue;
     const from = number === cursor.file ? cursor : { ...START, file: number };
-    if (!file.packed && from.offset > file.size) {
+    if (!file.packed && !file.table && from.offset > file.size) {
       const says = `byte ${from.offset} of ${file.path}, which has only ${file.size}`;
       throw new TesseraError('mismatch', `The reading was to go on at ${says}.`, {
         hint: 'The text is not the one that was read before.',
       });
     }
-    const read = file.jsonLines
-      ? readJsonLines(file.path, from, options.field, options.signal)
-      : readPlainText(file.path, from, options.documentBytes, options.signal);
+    const read = readFile(file, from, options);
     let own = from.offset > 0;
     for await (const document of read) {
       own = true;
@@ -111,6 +111,12 @@ async function* readFiles(
     if (!own && file.named) throw new TesseraError('bad-input', `There is no text in ${file.path}.`);
   }
   if (!found) throw new TesseraError('bad-input', 'There is no text in any of the files.');
+}
+
+function readFile(file: CorpusFile, from: CorpusCursor, options: ReadingOptions): AsyncGenerator<CorpusDocument> {
+  if (file.table) return readTableText(file.path, from, options.field, options.signal);
+  if (file.jsonLines) return readJsonLines(file.path, from, options.field, options.signal);
+  return readPlainText(file.path, from, options.documentBytes, options.signal);
 }
 
 function checkCursor(cursor: CorpusCursor, files: number): void {
