@@ -1,8 +1,10 @@
 /**
- * Causal self-attention with grouped queries (Ainslie et al., arXiv 2305.13245) and optional rotary positions.
+ * Attention layers with grouped queries (Ainslie et al., arXiv 2305.13245), optional rotary positions and optional norms
+ * of queries and keys: over a sequence itself, or from one sequence over another.
  *
- * One layer serves training, cached decoding and export: where keys and values come from is an argument, `attend`,
- * that the caller chooses for the whole model.
+ * One layer serves training, cached decoding and export: what each query sees, and where keys and values come from, is
+ * an argument, `attend`, that the caller chooses for the whole model. The causal ones are here, those of any mask or bias
+ * in bidirectional.ts, those of a window in windowed.ts.
  */
 
 import {
@@ -30,7 +32,17 @@ import {
   type Tensor,
   transpose,
 } from '../tensor/index.js';
-import { dropout, initLinear, type LinearParameters, linear } from './layers.js';
+import {
+  dropout,
+  initLinear,
+  initNorm,
+  type LinearParameters,
+  linear,
+  type NormKind,
+  type NormParameters,
+  norm,
+} from './layers.js';
+import { biased, biasOf, grouped, MASKED } from './scores.js';
 
 /** Parameters of an attention layer. */
 export interface AttentionParameters<L = Tensor> {
@@ -38,11 +50,18 @@ export interface AttentionParameters<L = Tensor> {
   readonly key: LinearParameters<L>;
   readonly value: LinearParameters<L>;
   readonly out: LinearParameters<L>;
+  /** Norms over each head `[head]`, where the layer has them. */
+  readonly queryNorm?: NormParameters<L>;
+  readonly keyNorm?: NormParameters<L>;
 }
 
 /** How an attention layer is built. `kvHeads` divides `heads`; `head` is the width of one. */
 export interface AttentionOptions {
   readonly width: number;
+  /** Width of the rows that keys and values are made from (default `width`). */
+  readonly source?: number;
+  /** Norms every head of queries and keys before they turn and meet (arXiv 2010.04245, 2302.05442); absent: none. */
+  readonly qkNorm?: NormKind;
   readonly heads: number;
   readonly kvHeads: number;
   readonly head: number;
@@ -53,12 +72,13 @@ export interface AttentionOptions {
 
 /** Fresh parameters of an attention layer. */
 export function initAttention(random: Random, options: AttentionOptions): AttentionParameters<NDArray> {
-  const { width, heads, kvHeads, head, bias, deviation, outDeviation } = options;
+  const { width, heads, kvHeads, head, bias, deviation, outDeviation, qkNorm, source = width } = options;
   return {
     query: initLinear(random.child('query'), width, heads * head, { bias, deviation }),
-    key: initLinear(random.child('key'), width, kvHeads * head, { bias, deviation }),
-    value: initLinear(random.child('value'), width, kvHeads * head, { bias, deviation }),
+    key: initLinear(random.child('key'), source, kvHeads * head, { bias, deviation }),
+    value: initLinear(random.child('value'), source, kvHeads * head, { bias, deviation }),
     out: initLinear(random.child('out'), heads * head, width, { bias, deviation: outDeviation ?? deviation }),
+    ...(qkNorm === undefined ? {} : { queryNorm: initNorm(qkNorm, head), keyNorm: initNorm(qkNorm, head) }),
   };
 }
 
@@ -88,6 +108,38 @@ export interface SelfAttentionOptions extends AttentionOptions {
   readonly attend: Attend;
 }
 
+/** How the heads of a projection are laid out and prepared. */
+interface HeadsOptions {
+  readonly batch: Dimension;
+  readonly time: Dimension;
+  readonly heads: number;
+  readonly head: number;
+  readonly qkNorm?: NormKind;
+  readonly norm?: NormParameters;
+  readonly rotary?: RotaryContext;
+}
+
+const QK_EPSILON = 1e-6;
+
+/** `[batch * time, heads * head]` as `[batch, heads, time, head]`, normed and turned where that is asked for. */
+function toHeads(projected: Tensor, options: HeadsOptions): Tensor {
+  const { batch, time, heads, head, qkNorm, rotary: turn } = options;
+  let x = projected;
+  if (qkNorm !== undefined && options.norm !== undefined)
+    x = norm(qkNorm, options.norm, reshape(x, [-1, head]), QK_EPSILON);
+  if (turn !== undefined) {
+    // Tables of fewer frequencies than half a head turn only its first dimensions.
+    const partly = Number(turn.cosines.shape[1]) * 2 < head ? heads : undefined;
+    x = rotary(reshape(x, [batch, time, heads * head]), turn.positions, turn.cosines, turn.sines, partly);
+  }
+  return transpose(reshape(x, [batch, time, heads, head]), [0, 2, 1, 3]);
+}
+
+/** `[batch, heads, time, head]` back as flat rows, through the last map. */
+function fromHeads(out: LinearParameters, mixed: Tensor, rows: Dimension, options: AttentionOptions): Tensor {
+  return linear(out, reshape(transpose(mixed, [0, 2, 1, 3]), [rows, options.heads * options.head]));
+}
+
 /**
  * Self-attention of `x` `[batch * time, width]`: rows stay flat between products, which spares two reshapes for each.
  * @returns the same shape.
@@ -98,36 +150,62 @@ export function selfAttention(
   options: SelfAttentionOptions,
   call: Call,
 ): Tensor {
-  const { batch, time, head } = options;
-  const apart = (projected: Tensor, heads: number, turned: boolean): Tensor => {
-    const rows = options.rotary;
-    if (!turned || rows === undefined) return transpose(reshape(projected, [batch, time, heads, head]), [0, 2, 1, 3]);
-    const rotated = rotary(reshape(projected, [batch, time, heads * head]), rows.positions, rows.cosines, rows.sines);
-    return transpose(reshape(rotated, [batch, time, heads, head]), [0, 2, 1, 3]);
-  };
-  const query = apart(linear(parameters.query, x), options.heads, true); // [batch, heads, time, head]
-  const key = apart(linear(parameters.key, x), options.kvHeads, true);
-  const value = apart(linear(parameters.value, x), options.kvHeads, false);
-  const mixed = transpose(options.attend(options.layer, query, key, value, call), [0, 2, 1, 3]);
-  return linear(parameters.out, reshape(mixed, [x.shape[0] ?? 1, options.heads * head]));
+  const query = toHeads(linear(parameters.query, x), { ...options, norm: parameters.queryNorm });
+  const { key, value } = keysAndValues(parameters, x, options, options.rotary);
+  const mixed = options.attend(options.layer, query, key, value, call);
+  return fromHeads(parameters.out, mixed, x.shape[0] ?? 1, options);
 }
 
-const MASKED = -1e9;
+function keysAndValues(
+  parameters: AttentionParameters,
+  rows: Tensor,
+  options: AttentionOptions & Pick<SelfAttentionOptions, 'batch' | 'time'>,
+  turn?: RotaryContext,
+): CachedRows {
+  const form = { batch: options.batch, time: options.time, heads: options.kvHeads, head: options.head };
+  const { qkNorm } = options;
+  return {
+    key: toHeads(linear(parameters.key, rows), { ...form, qkNorm, norm: parameters.keyNorm, rotary: turn }),
+    value: toHeads(linear(parameters.value, rows), form),
+  };
+}
+
+/**
+ * Keys and values `[batch, kvHeads, sources, head]` that {@link crossAttention} reads, of `rows`
+ * `[batch * sources, source]`. They are the same for every query: a decoder makes them once.
+ */
+export function sourceRows(
+  parameters: AttentionParameters,
+  rows: Tensor,
+  options: AttentionOptions & { readonly batch: Dimension; readonly sources: Dimension },
+): CachedRows {
+  return keysAndValues(parameters, rows, { ...options, time: options.sources });
+}
+
+/**
+ * Attention from `x` `[batch * time, width]` over the rows of another sequence, of any length and width
+ * (Vaswani et al., arXiv 1706.03762, section 3.2.3). `source` is what {@link sourceRows} made of them.
+ * @returns the shape of `x`.
+ */
+export function crossAttention(
+  parameters: AttentionParameters,
+  x: Tensor,
+  source: CachedRows,
+  options: Omit<SelfAttentionOptions, 'rotary'>,
+  call: Call,
+): Tensor {
+  const { qkNorm, batch, time, heads, head } = options;
+  const form = { batch, time, heads, head, qkNorm, norm: parameters.queryNorm };
+  const query = toHeads(linear(parameters.query, x), form);
+  const mixed = options.attend(options.layer, query, source.key, source.value, call);
+  return fromHeads(parameters.out, mixed, x.shape[0] ?? 1, options);
+}
 
 /** 0 where query i may see key j (j <= i + offset), a large negative number elsewhere: `[queries, keys]`. */
 export function causalBias(queries: number, keys: number, offset = keys - queries): NDArray<'float32'> {
   const data = new Float32Array(queries * keys);
   for (let i = 0; i < queries; i++) data.fill(MASKED, i * keys + Math.max(0, i + offset + 1), (i + 1) * keys);
   return { dtype: 'float32', shape: [queries, keys], data };
-}
-
-/** Queries that share a key head, as more rows of it: `[batch, kvHeads, group * time, head]`. */
-function grouped(query: Tensor, kvHeads: Dimension): Tensor {
-  const [batch = 1, heads = 1, time = 1, head = 1] = query.shape;
-  if (heads === kvHeads) return query;
-  const group = Number(heads) / Number(kvHeads);
-  const rows: Dimension = typeof time === 'number' ? group * time : -1;
-  return reshape(query, [batch, kvHeads, rows, head]);
 }
 
 /** Full causal attention within the rows given, as training and evaluation use it; `dropout` acts on the weights. */
@@ -138,9 +216,10 @@ export function causal(time: number, probability = 0): Attend {
     const bias = causalBias(time, time);
     const group = Number(q.shape[2]) / time;
     const tiled = group === 1 ? bias : { ...bias, shape: [group * time, time], data: repeat(bias.data, group) };
-    if (!call.training || probability === 0) return reshape(attend(q, key, value, constant(tiled)), query.shape);
+    const added = cast(constant(tiled), q.dtype);
+    if (!call.training || probability === 0) return reshape(attend(q, key, value, added), query.shape);
     const scale = 1 / Math.sqrt(Number(query.shape[3]));
-    const weights = softmax(add(matmul(q, key, { transposeB: true, scale }), constant(tiled)));
+    const weights = softmax(add(matmul(q, key, { transposeB: true, scale }), added));
     return reshape(matmul(dropout(weights, probability, call.at('weights')), value), query.shape);
   };
 }
@@ -151,25 +230,10 @@ function repeat(data: Float32Array, times: number): Float32Array {
   return result;
 }
 
-/** 0 where the bool tensor holds, a large negative number elsewhere. */
-function biasOf(allowed: Tensor): Tensor {
-  return mul(sub(cast(allowed, 'float32'), 1), -MASKED);
-}
-
 /** Among `time` positions, what each one sees: itself and those before it. */
 function orderBias(time: Dimension): Tensor {
   const now = range(time);
   return biasOf(greaterEqual(reshape(now, [1, 1, time, 1]), reshape(now, [1, 1, 1, time])));
-}
-
-/** Scores with a bias per query and key, whose query rows repeat for each head of a group. */
-function biased(scores: Tensor, bias: Tensor, time: Dimension): Tensor {
-  const [batch = 1, kvHeads = 1, rows = 1, keys = 1] = scores.shape;
-  if (rows === time) return add(scores, bias);
-  const group: Dimension = typeof time === 'number' ? Number(rows) / time : Number(String(rows).split('*')[0]);
-  const [biasBatch = 1, , biasRows = 1, biasKeys = 1] = bias.shape;
-  const apart = reshape(scores, [batch, kvHeads, group, time, keys]);
-  return reshape(add(apart, reshape(bias, [biasBatch, 1, 1, biasRows, biasKeys])), scores.shape);
 }
 
 /** What cached attention adds for later steps. */

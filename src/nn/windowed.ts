@@ -30,8 +30,7 @@ import {
 } from '../tensor/index.js';
 import { type Attend, causal } from './attention.js';
 import { dropout } from './layers.js';
-
-const MASKED = -1e9;
+import { MASKED } from './scores.js';
 
 /** Shorter blocks are not worth their products, longer ones see too much beside the window. */
 const BLOCK = { least: 64, most: 256 };
