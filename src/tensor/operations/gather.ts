@@ -1,5 +1,7 @@
 /** Looking rows up by index and adding them back; ranges of numbers. */
 
+import { zerosOf } from '../fills.js';
+import { foldPlaces, offsetOf } from '../fold-places.js';
 import {
   applyOne,
   constant,
@@ -14,22 +16,10 @@ import {
   shapeText,
   type Tensor,
 } from '../graph.js';
-import { array, type NDArray, zeros } from '../ndarray.js';
-import { broadcastTo } from './broadcast.js';
+import { mergeIndices, requireIndex, spreadIndices, three } from '../indexing.js';
+import { array, type NDArray } from '../ndarray.js';
 import { pair } from './elementwise.js';
 import { reshape, transpose } from './shape.js';
-
-function three(inputs: readonly Tensor[]): readonly [Tensor, Tensor, Tensor] {
-  const [a, b, c] = inputs;
-  if (a === undefined || b === undefined || c === undefined) throw new Error('an operation of three operands');
-  return [a, b, c];
-}
-
-function requireIndex(indices: Tensor, operation: string): void {
-  if (indices.dtype !== 'int32' && indices.dtype !== 'int64') {
-    throw shapeError(`${operation} takes int32 or int64 indices, not ${indices.dtype}.`);
-  }
-}
 
 const gatherOperation: Operation = {
   name: 'gather',
@@ -37,27 +27,33 @@ const gatherOperation: Operation = {
     const [x, indices] = pair(inputs);
     if (g === undefined) return [];
     const axis = Number(attributes.axis);
-    if (axis === 0) return [scatterRowsAdd(constantZeros(x), indices, g), undefined];
+    if (axis === 0) return [scatterRowsAdd(zerosOf(x.shape, x.dtype), indices, g), undefined];
     // With the looked-up axes first, rows are added; then the axes go back to their places.
     const before = x.shape.map((_, index) => index).slice(0, axis);
     const looked = indices.shape.map((_, index) => axis + index);
     const after = g.shape.map((_, index) => index).slice(axis + looked.length);
     const first = x.shape.map((_, index) => (index === 0 ? axis : index <= axis ? index - 1 : index));
-    const total = scatterRowsAdd(
-      constantZeros(transpose(x, first)),
-      indices,
-      transpose(g, [...looked, ...before, ...after]),
+    const empty = zerosOf(
+      first.map((from) => x.shape[from] ?? 1),
+      x.dtype,
     );
+    const total = scatterRowsAdd(empty, indices, transpose(g, [...looked, ...before, ...after]));
     const back = x.shape.map((_, index) => (index === axis ? 0 : index < axis ? index + 1 : index));
     return [transpose(total, back), undefined];
   },
   lower: ({ inputs, attributes }, emitter) =>
     emitter.emit('Gather', inputs.map(emitter.name), { axis: attributes.axis }),
+  fold: ([x, indices], attributes, [out]) => {
+    if (!x || !indices || !out || !isStatic(out.shape)) return undefined;
+    const axis = Number(attributes.axis);
+    const inner = indices.shape.length;
+    return foldPlaces(x, out.shape, (position) => [
+      ...position.slice(0, axis),
+      Number(indices.data[offsetOf(position.slice(axis, axis + inner), indices.shape) ?? -1]),
+      ...position.slice(axis + inner),
+    ]);
+  },
 };
-
-function constantZeros(like: Tensor): Tensor {
-  return broadcastTo(constant(like.dtype === 'float16' ? zeros([], 'float16') : 0, like.dtype), like.shape);
-}
 
 /** True for a tensor that is zero everywhere by construction. */
 export function isZeros(x: Tensor): boolean {
@@ -77,10 +73,18 @@ const gatherElementsOperation: Operation = {
   name: 'gatherElements',
   gradient: ({ inputs, attributes }, [g]) => {
     const [x, indices] = pair(inputs);
-    return [g && scatterElementsAdd(constantZeros(x), indices, g, Number(attributes.axis)), undefined];
+    return [g && scatterElementsAdd(zerosOf(x.shape, x.dtype), indices, g, Number(attributes.axis)), undefined];
   },
   lower: ({ inputs, attributes }, emitter) =>
     emitter.emit('GatherElements', inputs.map(emitter.name), { axis: attributes.axis }),
+  fold: ([x, indices], attributes, [out]) => {
+    if (!x || !indices || !out || !isStatic(out.shape)) return undefined;
+    return foldPlaces(x, out.shape, (position) =>
+      position.map((place, axis) =>
+        axis === Number(attributes.axis) ? Number(indices.data[offsetOf(position, indices.shape) ?? -1]) : place,
+      ),
+    );
+  },
 };
 
 /** `out[i][j] = x[indices[i][j]][j]` (for axis 0): one element of `x` for each index. */
@@ -93,6 +97,32 @@ export function gatherElements(x: Tensor, indices: Tensor, axis = -1): Tensor {
   return applyOne(gatherElementsOperation, [x, indices], { axis: at }, { dtype: x.dtype, shape: indices.shape });
 }
 
+/**
+ * Slices of `x` at index tuples (ONNX's GatherND): `out[p] = x[indices[p][0], indices[p][1], ...]`, where `indices` is
+ * `[..., k]` into the first k axes of `x`; `out` is indices' shape without k, then the axes of `x` after those k.
+ * Indices count from 0.
+ */
+export function gatherND(x: Tensor, indices: Tensor): Tensor {
+  const [merged, rows] = mergeIndices(x, indices, 'gatherND');
+  return gather(merged, rows);
+}
+
+/** ScatterElements with addition; its kernel has no float16, which is added up in float32. */
+function addElements(
+  emitter: Emitter,
+  x: Tensor,
+  indices: string,
+  updates: readonly string[],
+  axis: number,
+): readonly string[] {
+  const attributes = { axis, reduction: 'add' };
+  if (x.dtype !== 'float16') return emitter.emit('ScatterElements', [emitter.name(x), indices, ...updates], attributes);
+  const single = { to: { dtype: 'float32' } };
+  const [base = '', more = ''] = [[emitter.name(x)], updates].flatMap((value) => emitter.emit('Cast', value, single));
+  const total = emitter.emit('ScatterElements', [base, indices, more], attributes);
+  return emitter.emit('Cast', total, { to: { dtype: x.dtype } });
+}
+
 const scatterElementsOperation: Operation = {
   name: 'scatterElementsAdd',
   gradient: ({ inputs, attributes }, [g]) => {
@@ -100,8 +130,10 @@ const scatterElementsOperation: Operation = {
     return [g, undefined, g && gatherElements(g, indices, Number(attributes.axis))];
   },
   // ScatterND with reduction=add races between threads when indices repeat; ScatterElements does not.
-  lower: ({ inputs, attributes }, emitter) =>
-    emitter.emit('ScatterElements', inputs.map(emitter.name), { axis: attributes.axis, reduction: 'add' }),
+  lower: ({ inputs, attributes }, emitter) => {
+    const [x, indices, updates] = three(inputs);
+    return addElements(emitter, x, emitter.name(indices), [emitter.name(updates)], Number(attributes.axis));
+  },
 };
 
 /** `x` with `updates` added at `indices` along an axis; indices may repeat. Shapes as {@link gatherElements}. */
@@ -164,12 +196,8 @@ const scatterRowsOperation: Operation = {
     ) {
       return addByProduct(emitter, x, indices, updates, classes);
     }
-    const count: Dimension = isStatic(indices.shape) ? indices.shape.reduce((product, size) => product * size, 1) : -1;
-    const flat = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([count, ...row])]);
-    const column = emitter.emit('Reshape', [emitter.name(indices), emitter.shape([count, ...row.map(() => 1)])]);
-    const narrow = indices.dtype === 'int32' ? column : emitter.emit('Cast', column, { to: { dtype: 'int32' } });
-    const spread = emitter.emit('Expand', [...narrow, emitter.shape([1, ...row])]);
-    return emitter.emit('ScatterElements', [emitter.name(x), ...spread, ...flat], { axis: 0, reduction: 'add' });
+    const flat = emitter.emit('Reshape', [emitter.name(updates), emitter.shape([-1, ...row])]);
+    return addElements(emitter, x, spreadIndices(emitter, indices, row), flat, 0);
   },
 };
 
