@@ -1,7 +1,8 @@
-/** Weights of whichever format a path holds: safetensors, or PyTorch's checkpoints. */
+/** Weights of whichever format a path holds: safetensors, PyTorch's checkpoints, or the initializers of an ONNX model. */
 
 import { joinPath, listDirectory, stat } from '#host';
 import { TesseraError } from '../host/error.js';
+import { openOnnx } from './onnx.js';
 import { openPytorch } from './pytorch.js';
 import { openSafetensors } from './safetensors-read.js';
 import type { Weights } from './weights.js';
@@ -19,9 +20,10 @@ export function isWeightsName(name: string): boolean {
 
 /**
  * Opens a file of weights, an index of shards, or a folder that has either; of a folder with both formats, the
- * safetensors. Files are told apart by their names' endings.
+ * safetensors. Files are told apart by their names' endings. An ONNX model is opened by its own path only.
  *
- * @throws not-found when there are none; bad-input for another format; what `openSafetensors` and `openPytorch` throw.
+ * @throws not-found when there are none; bad-input for another format; what `openSafetensors`, `openPytorch`
+ * and `openOnnx` throw.
  */
 export async function openWeights(path: string): Promise<Weights> {
   const status = await stat(path);
@@ -30,8 +32,9 @@ export async function openWeights(path: string): Promise<Weights> {
   if (status.kind !== 'directory') {
     if (SAFETENSORS.test(path)) return openSafetensors(path);
     if (PYTORCH.test(path)) return openPytorch(path);
+    if (path.endsWith('.onnx')) return (await openOnnx(path)).weights;
     throw new TesseraError('bad-input', `${path} is none of the files of weights that are read.`, {
-      hint: 'They end in .safetensors, .bin, .pt, .pth, .ckpt, or .index.json.',
+      hint: 'They end in .safetensors, .bin, .pt, .pth, .ckpt, .onnx, or .index.json.',
     });
   }
   const names = (await listDirectory(path)).map(({ name }) => name);
