@@ -1,41 +1,12 @@
 /** Arithmetic, comparison, logic and functions of one variable; all broadcast as NumPy does. */
 
+import { isFloat, type Operand, only, operands, pair } from '../define.js';
 import { foldEach } from '../fold.js';
-import { type Attributes, applyOne, constant, type Operation, scalarValue, shapeError, type Tensor } from '../graph.js';
+import { type Attributes, applyOne, type Operation, scalarValue, shapeError, type Tensor } from '../graph.js';
 import { array, type DType } from '../ndarray.js';
 import { broadcastShapes, unbroadcast } from './broadcast.js';
 
-/** A tensor, or a number that takes the other operand's dtype. */
-export type Operand = Tensor | number;
-
-const FLOATS: ReadonlySet<DType> = new Set(['float32', 'float64', 'float16']);
-
-/** True for floating dtypes: those that gradients flow through. */
-export function isFloat(dtype: DType): boolean {
-  return FLOATS.has(dtype);
-}
-
-function operands(a: Operand, b: Operand, name: string): readonly [Tensor, Tensor] {
-  const left = typeof a === 'number' ? constant(a, typeof b === 'number' ? 'float32' : b.dtype) : a;
-  const right = typeof b === 'number' ? constant(b, left.dtype) : b;
-  if (left.dtype !== right.dtype)
-    throw shapeError(`${name} cannot combine ${left.dtype} with ${right.dtype}; cast one of them.`);
-  return [left, right];
-}
-
-/** The two inputs of a node. */
-export function pair(inputs: readonly Tensor[]): readonly [Tensor, Tensor] {
-  const [a, b] = inputs;
-  if (a === undefined || b === undefined) throw new Error('an operation of two operands');
-  return [a, b];
-}
-
-/** The one input of a node. */
-export function only(inputs: readonly Tensor[]): Tensor {
-  const [x] = inputs;
-  if (x === undefined) throw new Error('an operation of one operand');
-  return x;
-}
+export { isFloat, type Operand, only, pair } from '../define.js';
 
 type BinaryGradient = (a: Tensor, b: Tensor, g: Tensor, y: Tensor) => readonly [Tensor | undefined, Tensor | undefined];
 
@@ -320,7 +291,14 @@ const whereOperation: Operation = {
     const chosen = cast(condition, g.dtype);
     return [undefined, unbroadcast(mul(g, chosen), a.shape), unbroadcast(mul(g, sub(1, chosen)), b.shape)];
   },
-  lower: ({ inputs }, emitter) => emitter.emit('Where', inputs.map(emitter.name)),
+  lower: ({ inputs, outputs }, emitter) => {
+    const names = inputs.map(emitter.name);
+    if (only(outputs).dtype !== 'bool') return emitter.emit('Where', names);
+    // The kernel has no bool: a where the condition holds, or b where it does not.
+    const [condition = '', a = '', b = ''] = names;
+    const neither = emitter.emit('Not', [condition]);
+    return emitter.emit('Or', [...emitter.emit('And', [condition, a]), ...emitter.emit('And', [...neither, b])]);
+  },
   fold: foldEach((condition, a, b) => (condition !== 0 ? a : b)),
 };
 

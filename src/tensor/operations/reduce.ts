@@ -14,9 +14,9 @@ import {
 } from '../graph.js';
 import { array } from '../ndarray.js';
 import { axesOf, broadcastTo, finishReduction, keptShape, type ReduceOptions, reducedAxes, sum } from './broadcast.js';
-import { cast, div, equal, mul, only, sub } from './elementwise.js';
+import { cast, div, equal, mul, only, sqrt, sub } from './elementwise.js';
 import { scatterElementsAdd } from './gather.js';
-import { transpose } from './shape.js';
+import { reshape, transpose } from './shape.js';
 
 function reduction(name: string, onnx: string, gradient: Operation['gradient']): Operation {
   return {
@@ -44,6 +44,8 @@ const extreme: Operation['gradient'] = (node, [g]) => {
 };
 const maxOperation = reduction('max', 'ReduceMax', extreme);
 const minOperation = reduction('min', 'ReduceMin', extreme);
+const anyOperation = reduction('any', 'ReduceMax', undefined);
+const allOperation = reduction('all', 'ReduceMin', undefined);
 const sumSquareOperation = reduction('sumSquares', 'ReduceSumSquare', (node, [g]) => [
   g && mul(mul(only(node.inputs), 2), g),
 ]);
@@ -74,30 +76,66 @@ export function sumSquares(x: Tensor, axes?: readonly number[] | number, options
   return x.shape.length === 0 ? mul(x, x) : reduce(sumSquareOperation, x, axes, options);
 }
 
-/** The variance over `axes` (default: all), divided by the count. */
-export function variance(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
+/** True where any element over `axes` (default: all) is not 0; a NaN is not. */
+export const any = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  reduce(anyOperation, cast(x, 'bool'), axes, options);
+/** True where every element over `axes` (default: all) is not 0; a NaN is not. */
+export const all = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  reduce(allOperation, cast(x, 'bool'), axes, options);
+/** How many elements over `axes` (default: all) are not 0, as int32; a NaN is not. */
+export const countNonzero = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
+  sum(cast(cast(x, 'bool'), 'int32'), axes, options);
+
+/** How many elements a reduction joins, less the degrees of freedom that were used. */
+export interface VarianceOptions extends ReduceOptions {
+  /** The count is lowered by this before the division: 0 (the default) for a population, 1 for a sample. */
+  readonly ddof?: number;
+}
+
+/** The variance over `axes` (default: all), divided by the count, less `ddof`. @throws bad-shape when nothing is left of it. */
+export function variance(
+  x: Tensor,
+  axes?: readonly number[] | number,
+  { ddof = 0, ...options }: VarianceOptions = {},
+): Tensor {
   const centered = sub(x, mean(x, axes, { keepDims: true }));
-  return mean(mul(centered, centered), axes, options);
+  const squares = mul(centered, centered);
+  if (ddof === 0) return mean(squares, axes, options);
+  const over = reducedAxes(x, axes, 'variance');
+  const count = elements(over.map((axis) => x.shape[axis] ?? 1)) - ddof;
+  if (!(count > 0))
+    throw shapeError(
+      `variance of ${shapeText(x.shape)} with ddof ${ddof} divides by ${count}; it takes more elements.`,
+    );
+  return mul(sum(squares, axes, options), 1 / count);
 }
 
-const argmaxOperation: Operation = {
-  name: 'argmax',
-  lower: (node, emitter) => {
-    const [wide] = emitter.emit('ArgMax', node.inputs.map(emitter.name), { axis: node.attributes.axis, keepdims: 0 });
-    return emitter.emit('Cast', [wide ?? ''], { to: { dtype: 'int32' } });
-  },
-};
-
-/** The position of the largest value along an axis, as int32; the first of equals. */
-export function argmax(x: Tensor, axis = -1): Tensor {
-  const at = normalizeAxis(axis, x.shape.length, 'argmax');
-  return applyOne(
-    argmaxOperation,
-    [x],
-    { axis: at },
-    { dtype: 'int32', shape: x.shape.filter((_, index) => index !== at) },
-  );
+/** The square root of {@link variance}; where all elements are equal its gradient is NaN. */
+export function standardDeviation(x: Tensor, axes?: readonly number[] | number, options: VarianceOptions = {}): Tensor {
+  return sqrt(variance(x, axes, options));
 }
+
+/** The position of an extreme along an axis. */
+function position(name: string, onnx: string) {
+  const operation: Operation = {
+    name,
+    lower: (node, emitter) => {
+      const [wide] = emitter.emit(onnx, node.inputs.map(emitter.name), { axis: node.attributes.axis, keepdims: 0 });
+      return emitter.emit('Cast', [wide ?? ''], { to: { dtype: 'int32' } });
+    },
+  };
+  return (x: Tensor, axis = -1, options: ReduceOptions = {}): Tensor => {
+    const at = normalizeAxis(axis, x.shape.length, name);
+    const shape = x.shape.filter((_, index) => index !== at);
+    const found = applyOne(operation, [x], { axis: at }, { dtype: 'int32', shape });
+    return options.keepDims === true ? reshape(found, keptShape(x.shape, [at])) : found;
+  };
+}
+
+/** The position of the largest value along an axis (default: the last), as int32; the first of equals. */
+export const argmax = position('argmax', 'ArgMax');
+/** The position of the smallest value along an axis (default: the last), as int32; the first of equals. */
+export const argmin = position('argmin', 'ArgMin');
 
 const softmaxOperation: Operation = {
   name: 'softmax',

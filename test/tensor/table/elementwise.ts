@@ -30,7 +30,8 @@ const SHAPES: readonly (readonly [readonly number[], readonly number[]])[] = [
   ],
 ];
 
-function binary(
+/** Two operands over several shapes that broadcast, their values from given ranges. */
+export function binary(
   apply: Binary,
   f: (a: number, b: number) => number,
   ...ranges: (readonly [number, number])[]
@@ -55,7 +56,8 @@ function compare(apply: Binary, f: (a: number, b: number) => boolean): Operation
   ];
 }
 
-function unary(apply: (x: t.Tensor) => t.Tensor, f: (x: number) => number, low = -2, high = 2): OperationCase[] {
+/** One operand in three shapes. */
+export function unary(apply: (x: t.Tensor) => t.Tensor, f: (x: number) => number, low = -2, high = 2): OperationCase[] {
   return [[], [7], [2, 3, 4]].map((shape) => ({ inputs: [floats(shape, low, high)], apply, reference: each(f) }));
 }
 
