@@ -73,6 +73,7 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       freeze: choices.freeze,
       parameters: await start?.parameters(),
       checkNumerics: choices.checkNumerics,
+      rematerialize: choices.rematerialize,
     };
     if (choices.dryRun) return await dryRun(options, { tokensPerUpdate: batch * length * choices.accumulate, output });
     const end = await followTraining(

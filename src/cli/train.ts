@@ -35,6 +35,7 @@ export interface TrainChoices extends Readonly<Record<string, unknown>> {
   readonly ema?: number;
   readonly seed: number;
   readonly checkNumerics?: boolean;
+  readonly rematerialize?: boolean;
 
   readonly evalEvery?: number;
   readonly saveEvery?: number;
@@ -84,6 +85,7 @@ export function trainCommand(): Command {
     .option('--ema <decay>', 'keep and use an average of the weights, such as 0.999', numberFrom(0, 0.999999))
     .option('--seed <n>', 'of all random numbers', wholeNumber(0), 0)
     .option('--check-numerics', 'find the operation in which a NaN begins; slower')
+    .option('--rematerialize', 'compute the insides of blocks again for gradients: less memory, more sums')
     .optionsGroup('Looking and keeping:')
     .option('--eval-every <n>', 'updates between evaluations (default: a tenth of the run)', wholeNumber(1))
     .option('--save-every <n>', 'updates between checkpoints (default: a tenth of the run)', wholeNumber(1))

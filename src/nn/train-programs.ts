@@ -110,6 +110,7 @@ export interface TrainerOptions<P, B, O, Q> {
   readonly accumulate: boolean;
   readonly seed: number;
   readonly checkNumerics: boolean;
+  readonly rematerialize: boolean;
 }
 
 /** Uploads the state, which starts as `values`, and gives the means to change it. Compiling waits for the first batch. */
@@ -118,11 +119,11 @@ export async function openTrainer<P, B, O, Q>(
   values: Arrays<TrainTrees<P, Q>>,
   options: TrainerOptions<P, B, O, Q>,
 ): Promise<Trainer<P, B, Q>> {
-  const { accumulate, seed, checkNumerics } = options;
+  const { accumulate, seed, checkNumerics, rematerialize } = options;
   const trained = <T>(tree: T): T => withoutLeaves(tree, options.frozen);
   const whole = accumulate ? { ...values, sums: zeroSums(trained(values.model), trained(values.own)) } : values;
   const state = (await runtime.upload(whole)) as unknown as DeviceTree<State<P, Q>>;
-  const specs = { state: specsOf<State<P, Q>>(whole), seed, training: true, checkNumerics };
+  const specs = { state: specsOf<State<P, Q>>(whole), seed, training: true, checkNumerics, rematerialize };
   // Specs, so that the values themselves can be let go of.
   const forms: Readonly<Record<keyof TrainTrees<P, Q>, unknown>> = {
     model: specsOf(values.model),

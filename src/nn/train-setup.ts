@@ -49,7 +49,7 @@ export interface Resumed {
 
 /** Settles the options and opens everything. @throws bad-option, mismatch, bad-file, no-space. */
 export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<P, B, O, Q>): Promise<Setup<P, B, Q>> {
-  const { seed = 0, accumulate = 1, checkNumerics = false, clip = 1 } = options;
+  const { seed = 0, accumulate = 1, checkNumerics = false, rematerialize = false, clip = 1 } = options;
   checkOptions(options);
   const schedule = scheduleOf(options.rate);
   const average = averageOf(options.ema);
@@ -99,6 +99,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
     accumulate: accumulate > 1,
     seed,
     checkNumerics,
+    rematerialize,
   });
   const rate =
     typeof options.rate === 'function' ? options.rate : (step: number, steps: number) => rateAt(schedule, step, steps);

@@ -93,6 +93,8 @@ export interface TrainOptions<P, B, O, Q = Record<string, never>> {
   readonly explosion?: number | false;
   /** Find the operation in which a NaN begins; slower. */
   readonly checkNumerics?: boolean;
+  /** Compute the insides of the model's blocks again for gradients instead of keeping them: less memory, more sums. */
+  readonly rematerialize?: boolean;
   /** Ends the run after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
 }

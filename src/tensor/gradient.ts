@@ -13,14 +13,27 @@ import { mapTensors, tensorLeaves } from './tree.js';
 export function gradients<P>(y: Tensor, tree: P): P {
   if (y.shape.length !== 0) throw shapeError(`A gradient is taken of a scalar, not of ${shapeText(y.shape)}.`);
   const targets = new Set(tensorLeaves(tree).map(([, tensor]) => tensor));
-  const flows = backpropagate(y, targets);
+  const flows = pullBack([[y, constant(1, y.dtype)]], targets);
   return mapTensors(tree, (tensor) => flows.get(tensor) ?? broadcastTo(constant(0, tensor.dtype), tensor.shape));
 }
 
-function backpropagate(y: Tensor, targets: ReadonlySet<Tensor>): Map<Tensor, Tensor> {
-  const order = dependents(y, targets);
+/**
+ * What flows back to each target from tensors whose own gradients are given; a target that none flows to is not there.
+ * @param apart targets are independent variables: what one of them takes from another is left out.
+ */
+export function pullBack(
+  flows: readonly (readonly [y: Tensor, gradient: Tensor])[],
+  wanted: Iterable<Tensor>,
+  apart = false,
+): Map<Tensor, Tensor> {
+  const targets = new Set(wanted);
+  const order = dependents(
+    flows.map(([y]) => y),
+    targets,
+    apart,
+  );
   const reached = new Set(order);
-  const parts = new Map<Tensor, Tensor[]>([[y, [constant(1, y.dtype)]]]);
+  const parts = new Map<Tensor, Tensor[]>(flows.map(([y, gradient]) => [y, [gradient]]));
   const totals = new Map<Tensor, Tensor>();
   for (const node of order.reverse()) {
     const incoming = node.outputs.map((output) => {
@@ -54,30 +67,31 @@ function flowsTo(tensor: Tensor, reached: ReadonlySet<Node>, targets: ReadonlySe
   return targets.has(tensor) || reached.has(tensor.node);
 }
 
-/** Nodes between the targets and `y` that depend on a target, inputs first. */
-function dependents(y: Tensor, targets: ReadonlySet<Tensor>): Node[] {
+/** Nodes between the targets and the `ys` that depend on a target, inputs first. */
+function dependents(ys: readonly Tensor[], targets: ReadonlySet<Tensor>, apart: boolean): Node[] {
   const state = new Map<Node, boolean>();
   const order: Node[] = [];
-  const stack: { node: Node; next: number }[] = [{ node: y.node, next: 0 }];
-  state.set(y.node, false);
-  while (stack.length > 0) {
-    const top = stack[stack.length - 1];
-    if (top === undefined) break;
-    const child = top.node.inputs[top.next++];
-    if (child !== undefined) {
-      if (!state.has(child.node)) {
+  const visit = (root: Node): void => {
+    const stack: { node: Node; next: number }[] = [{ node: root, next: 0 }];
+    state.set(root, false);
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const { node } = top;
+      const child = node.inputs[top.next++];
+      if (child !== undefined) {
+        if (state.has(child.node) || (apart && targets.has(child))) continue;
         state.set(child.node, false);
         stack.push({ node: child.node, next: 0 });
+        continue;
       }
-      continue;
+      stack.pop();
+      const depends =
+        node.outputs.some((output) => targets.has(output)) ||
+        node.inputs.some((input) => targets.has(input) || state.get(input.node) === true);
+      state.set(node, depends);
+      if (depends) order.push(node);
     }
-    stack.pop();
-    const depends =
-      top.node.outputs.some((output) => targets.has(output)) ||
-      top.node.inputs.some((input) => targets.has(input) || state.get(input.node) === true);
-    state.set(top.node, depends);
-    if (depends) order.push(top.node);
-  }
+  };
+  for (const { node } of ys) if (!state.has(node)) visit(node);
   return order;
 }
 

@@ -88,6 +88,11 @@ export function enterScope(path: string): string {
   return before;
 }
 
+/** The number that the next node will have: nodes made from now on have this one or a higher. */
+export function nextNode(): number {
+  return nextId;
+}
+
 const FOLD_LIMIT = 1 << 16;
 
 /** Applies an operation; folds it when every input is a constant of moderate size. Returns its outputs. */

@@ -1,6 +1,7 @@
 /** Tracing: a function of tensors is called once, and what it returns, records and draws becomes a program. */
 
 import { TesseraError } from '../host/error.js';
+import { checkpoint } from './checkpoint.js';
 import type { Draw } from './draws.js';
 import { enterScope, input, isStatic, type Spec, sameShape, shapeError, shapeText, type Tensor } from './graph.js';
 import { sum } from './operations/broadcast.js';
@@ -20,6 +21,8 @@ export interface Call {
   at(name: string | number): Call;
   /** Reports a scalar with every run under this path. */
   record(name: string, figure: Tensor): void;
+  /** A block of a model: where the program rematerializes, {@link checkpoint} of it, elsewhere the block itself. */
+  block<I extends readonly Tensor[], R>(f: (...inputs: I) => R): (...inputs: I) => R;
 }
 
 /** The verbs of {@link Random}, giving tensors that are drawn anew at each run. */
@@ -60,6 +63,8 @@ export interface ProgramSpecs<S, In> {
   readonly threads?: number;
   /** Also compute, for every float tensor, whether it is finite; a run then says where a NaN began. */
   readonly checkNumerics?: boolean;
+  /** Compute the insides of {@link Call.block}s again for gradients instead of keeping them: less memory, more sums. */
+  readonly rematerialize?: boolean;
 }
 
 /** A function of state and input that can be compiled. */
@@ -96,7 +101,10 @@ class Recorder {
   }
 }
 
-function callAt(recorder: Recorder, training: boolean, path: string): Call {
+/** What a call is made for. */
+type Purpose = Pick<ProgramSpecs<unknown, unknown>, 'training' | 'rematerialize'>;
+
+function callAt(recorder: Recorder, purpose: Purpose, path: string): Call {
   const draw = (verb: Draw['verb'], dtype: Spec['dtype'], shape: readonly number[], ...numbers: number[]) =>
     recorder.draw(path, verb, { dtype, shape }, numbers);
   const traced: TracedRandom = {
@@ -116,19 +124,20 @@ function callAt(recorder: Recorder, training: boolean, path: string): Call {
     },
   };
   return {
-    training,
+    training: purpose.training ?? false,
     step: recorder.step,
     random: traced,
     at: (name) => {
       const inner = joinPath(path, name);
       enterScope(inner);
-      return callAt(recorder, training, inner);
+      return callAt(recorder, purpose, inner);
     },
     record: (name, figure) => {
       if (figure.shape.length !== 0)
         throw shapeError(`The figure "${name}" must be a scalar, not ${shapeText(figure.shape)}.`);
       recorder.figures.set(joinPath(path, name), figure);
     },
+    block: (f) => (purpose.rematerialize === true ? checkpoint(f) : f),
   };
 }
 
@@ -149,7 +158,7 @@ export function trace<S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<
   const before = enterScope('');
   let result: Traced<S, Out>;
   try {
-    result = f(state as S, inputs as In, callAt(recorder, specs.training ?? false, ''));
+    result = f(state as S, inputs as In, callAt(recorder, specs, ''));
   } finally {
     enterScope(before);
   }

@@ -145,12 +145,14 @@ export function bodyStates(
   const rotary = options.style === 'llama' ? rotaryContext(options, context.positions, batch, time) : undefined;
   for (const [layer, block] of parameters.blocks.entries()) {
     const here = call.at('blocks').at(layer);
-    const normal = norm(kind, block.norm1, x, options.normEpsilon);
     const settings = { ...options, bias: kind === 'layer', layer, batch, time, rotary, attend: context.attend };
-    const mixed = selfAttention(block.attention, normal, settings, here.at('attention'));
-    x = add(x, dropout(mixed, options.dropout, here.at('attention').at('residual')));
-    const fed = mlp(block.mlp, norm(kind, block.norm2, x, options.normEpsilon), options.activation);
-    x = add(x, dropout(fed, options.dropout, here.at('mlp').at('residual')));
+    x = here.block((stream: Tensor) => {
+      const normal = norm(kind, block.norm1, stream, options.normEpsilon);
+      const mixed = selfAttention(block.attention, normal, settings, here.at('attention'));
+      const joined = add(stream, dropout(mixed, options.dropout, here.at('attention').at('residual')));
+      const fed = mlp(block.mlp, norm(kind, block.norm2, joined, options.normEpsilon), options.activation);
+      return add(joined, dropout(fed, options.dropout, here.at('mlp').at('residual')));
+    })(x);
   }
   call.at('norm');
   return norm(kind, parameters.norm, x, options.normEpsilon);

@@ -30,6 +30,7 @@ export function toHNetConfig(options: HNetOptions): JsonObject {
     ratio_loss_weight: options.ratioWeight,
     chunk_capacity: options.capacity,
     boundaries: options.boundaries,
+    embedding_deviation: options.embeddingDeviation,
     rate_multipliers: list(options.rates),
     max_position_embeddings: options.context,
     bos_token_id: BOS,
@@ -78,6 +79,7 @@ export function fromHNetConfig(config: JsonObject): HNetOptions {
     ratioWeight: number(config.ratio_loss_weight, 0.03),
     capacity: number(config.chunk_capacity, 0.5),
     boundaries: boundaries === 'stride' || boundaries === 'spaces' ? boundaries : 'learned',
+    embeddingDeviation: number(config.embedding_deviation, 1),
     rates: config.rate_multipliers === undefined ? undefined : numbers(config.rate_multipliers, 'rate_multipliers'),
     context: number(config.max_position_embeddings, 8192),
   });

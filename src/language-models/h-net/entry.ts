@@ -40,6 +40,12 @@ export const H_NET_ENTRY: ArchitectureEntry = {
       choices: ['learned', 'stride', 'spaces'],
       about: 'who cuts: the router, every N-th byte, or white space (default: learned)',
     },
+    {
+      name: 'embeddingDeviation',
+      kind: 'number',
+      least: 0,
+      about: 'standard deviation of fresh embeddings (default: 0.02 for tiny, else 1)',
+    },
     { name: 'rates', kind: 'text', about: 'factors of the learning rate by stage, such as 3,1.7,0.9 (default: 1)' },
     { name: 'context', kind: 'count', about: 'bytes that the model reads at once (default: 256)' },
   ],

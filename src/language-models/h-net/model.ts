@@ -115,7 +115,9 @@ export function initHNet(options: HNetOptions, random: Random): Arrays<HNetParam
   const stages = stagesOf(parseLayout(options.layout));
   let residuals = 0;
   const parameters: HNetParameters<NDArray> = {
-    embedding: { weight: random.child('embedding').normal([VOCABULARY, options.widths[0] ?? 1], 1) },
+    embedding: {
+      weight: random.child('embedding').normal([VOCABULARY, options.widths[0] ?? 1], options.embeddingDeviation),
+    },
     stages: stages.map((layout, stage) => {
       const own = random.child('stages').child(stage);
       const width = options.widths[stage] ?? 1;

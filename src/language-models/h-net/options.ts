@@ -31,6 +31,11 @@ export interface HNetOptions {
   /** The most chunks of a row in training, as a share of its positions; each stage takes it of the one outside. */
   readonly capacity: number;
   readonly boundaries: BoundaryRule;
+  /**
+   * The standard deviation of fresh embeddings: 1 in the reference code. In small models of attention blocks 0.02 lets the
+   * blocks say more than the bytes themselves when the router begins to choose.
+   */
+  readonly embeddingDeviation: number;
   /** Factors of the learning rate, such as 3, 1.7, 0.9. */
   readonly rates: readonly number[];
   readonly context: number;
@@ -52,6 +57,7 @@ interface Size {
   readonly rotary: readonly number[];
   readonly windows: readonly number[];
   readonly ratios: readonly number[];
+  readonly embeddingDeviation?: number;
 }
 
 const LARGE = { heads: [16, 16], windows: [1023, -1], ratios: [6] };
@@ -67,6 +73,7 @@ export const H_NET_SIZES = {
     rotary: [32, 32],
     windows: [-1, -1],
     ratios: [6],
+    embeddingDeviation: 0.02,
   },
   small: {
     layout: 'm3,[T6],m3',
@@ -131,6 +138,7 @@ export function hNetOptions(choices: HNetChoices = {}): HNetOptions {
     ratioWeight: given.ratioWeight ?? 0.03,
     capacity: given.capacity ?? 0.5,
     boundaries: given.boundaries ?? 'learned',
+    embeddingDeviation: given.embeddingDeviation ?? ready.embeddingDeviation ?? 1,
     rates: given.rates ?? widths.map(() => 1),
     context: given.context ?? 256,
   };
@@ -210,6 +218,8 @@ function check(options: HNetOptions, layout: Layout): void {
   }
   if (!(options.ratioWeight >= 0))
     refuse(`The weight of the ratio loss must be at least 0, not ${options.ratioWeight}.`);
+  if (!(options.embeddingDeviation > 0 && Number.isFinite(options.embeddingDeviation)))
+    refuse(`The deviation of fresh embeddings must be above 0, not ${options.embeddingDeviation}.`);
   if (!(options.capacity > 0 && options.capacity <= 1)) {
     refuse(`The capacity is a share of the positions, above 0 and at most 1, not ${options.capacity}.`);
   }

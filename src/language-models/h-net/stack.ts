@@ -142,17 +142,19 @@ export function applyStack(
   let stream = x;
   for (const [layer, block] of parameters.layers.entries()) {
     const here = call.at('layers').at(layer);
-    const normal = norm('rms', block.norm1, stream, EPSILON);
-    if (block.mamba !== undefined) {
-      here.at('mamba');
-      stream = add(stream, mamba2(block.mamba, normal, { ...form.mamba, layer, batch, time, carry }));
-    } else if (block.attention !== undefined) {
-      const settings = { ...form, kvHeads: form.heads, bias: false, layer, batch, time, rotary, attend };
-      stream = add(stream, selfAttention(block.attention, normal, settings, here.at('attention')));
-    }
-    if (block.norm2 !== undefined && block.mlp !== undefined) {
-      stream = add(stream, mlp(block.mlp, norm('rms', block.norm2, stream, EPSILON), 'swiglu'));
-    }
+    stream = here.block((entering: Tensor) => {
+      let x = entering;
+      const normal = norm('rms', block.norm1, x, EPSILON);
+      if (block.mamba !== undefined) {
+        here.at('mamba');
+        x = add(x, mamba2(block.mamba, normal, { ...form.mamba, layer, batch, time, carry }));
+      } else if (block.attention !== undefined) {
+        const settings = { ...form, kvHeads: form.heads, bias: false, layer, batch, time, rotary, attend };
+        x = add(x, selfAttention(block.attention, normal, settings, here.at('attention')));
+      }
+      if (block.norm2 === undefined || block.mlp === undefined) return x;
+      return add(x, mlp(block.mlp, norm('rms', block.norm2, x, EPSILON), 'swiglu'));
+    })(stream);
   }
   call.at('norm');
   return norm('rms', parameters.norm, stream, EPSILON);

@@ -121,15 +121,17 @@ export function tokenformerHidden(
   x = dropout(x, options.dropout, call.at('embedding'));
   for (const [layer, { attention, ffn }] of parameters.blocks.entries()) {
     const here = call.at('blocks').at(layer);
-    const y = plain(x);
-    const query = apart(apply(attention.query, y, tau.nQkv), true); // [batch, heads, time, head]
-    const key = apart(apply(attention.key, y, tau.nQkv), true);
-    const value = apart(apply(attention.value, y, tau.nQkv), false);
-    const mixed = transpose(context.attend(layer, query, key, value, here.at('attention')), [0, 2, 1, 3]);
-    const joined = apply(attention.out, reshape(mixed, [rows, heads * (width / heads)]), tau.nO);
-    x = add(x, dropout(joined, options.dropout, here.at('attention').at('residual')));
-    const fed = apply(ffn, plain(x), tau.nFfn);
-    x = add(x, dropout(fed, options.dropout, here.at('ffn').at('residual')));
+    x = here.block((stream: Tensor) => {
+      const y = plain(stream);
+      const query = apart(apply(attention.query, y, tau.nQkv), true); // [batch, heads, time, head]
+      const key = apart(apply(attention.key, y, tau.nQkv), true);
+      const value = apart(apply(attention.value, y, tau.nQkv), false);
+      const mixed = transpose(context.attend(layer, query, key, value, here.at('attention')), [0, 2, 1, 3]);
+      const flat = apply(attention.out, reshape(mixed, [rows, heads * (width / heads)]), tau.nO);
+      const joined = add(stream, dropout(flat, options.dropout, here.at('attention').at('residual')));
+      const fed = apply(ffn, plain(joined), tau.nFfn);
+      return add(joined, dropout(fed, options.dropout, here.at('ffn').at('residual')));
+    })(x);
   }
   call.at('norm');
   return norm('layer', parameters.norm, x, options.normEpsilon);
