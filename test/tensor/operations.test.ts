@@ -3,7 +3,14 @@
 import { readdirSync } from 'node:fs';
 import * as tensor from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkOperation, operations } from './operations-table.js';
+import { checkOperation, type OperationReport, operations } from './operations-table.js';
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** What `npm run verify -- operations` prints. */
+    operation?: OperationReport;
+  }
+}
 
 let runtime: tensor.Runtime;
 beforeAll(async () => {
@@ -13,8 +20,9 @@ afterAll(() => runtime.dispose());
 
 describe.each(operations.map((row) => [row.operation, row] as const))('%s', (_name, row) => {
   for (const dtype of row.float64 ? (['float32', 'float64'] as const) : (['float32'] as const)) {
-    test(`has the values and gradients of its reference in ${dtype}`, async () => {
+    test(`has the values and gradients of its reference in ${dtype}`, async ({ task }) => {
       const report = await checkOperation(runtime, row, dtype);
+      task.meta.operation = report;
       expect(report.holds, JSON.stringify(report)).toBe(true);
     });
   }
