@@ -84,19 +84,32 @@ export function flopsOf({ batch, m, k, n }: Product): number {
   return 2 * batch * m * k * n;
 }
 
+/** Matrix products, in floating-point operations. */
+export function productFlops(list: readonly Product[]): number {
+  return list.reduce((total, product) => total + product.times * flopsOf(product), 0);
+}
+
 /** The matrix products of one step, in floating-point operations. */
 export function stepFlops(size: StepSize): number {
-  return products(size).reduce((total, product) => total + product.times * flopsOf(product), 0);
+  return productFlops(products(size));
+}
+
+/** The step's matrix products alone, as {@link productsTimed} has them. */
+export function productsAlone(size: StepSize, threads: number): Promise<Contender & { close(): Promise<void> }> {
+  return productsTimed(products(size), threads);
 }
 
 /**
- * The step's matrix products alone, through the same runtime: a contender whose time is what the step would take if
- * nothing but its products were computed, each shape at the rate that it reaches by itself.
+ * Matrix products alone, through the same runtime: a contender whose time is what a step would take if nothing but its
+ * products were computed, each shape at the rate that it reaches by itself.
  */
-export async function productsAlone(size: StepSize, threads: number): Promise<Contender & { close(): Promise<void> }> {
+export async function productsTimed(
+  list: readonly Product[],
+  threads: number,
+): Promise<Contender & { close(): Promise<void> }> {
   const runtime = await createRuntime({ device: 'cpu', threads, worker: false });
   const timed: { readonly times: number; readonly run: () => Promise<number> }[] = [];
-  for (const product of products(size)) timed.push({ times: product.times, run: await prepare(runtime, product) });
+  for (const product of list) timed.push({ times: product.times, run: await prepare(runtime, product) });
   return {
     name: 'products',
     round: async () => {
