@@ -14,7 +14,6 @@ import {
   matmul,
   type NDArray,
   random,
-  scan,
   type Tensor,
   TesseraError,
 } from 'tessera-kit/tensor';
@@ -110,19 +109,19 @@ describe('an exported program', () => {
       await weights.close();
     }
   });
-
-  it('of a loop counts the nodes of its body', async () => {
-    const lowered = exportProgram<object, { readonly x: Tensor }, Tensor>((_, { x }) => ({ out: scan(x, gelu(x)) }), {
-      state: {},
-      input: { x: { dtype: 'float32', shape: [2, 5, 3] } },
-    });
-    const model = await openOnnx((await encode(lowered))[0] ?? new Uint8Array());
-    expect(model.operators).toMatchObject({ Scan: 1, Mul: 1, Add: 1 });
-  });
 });
 
 async function encode(lowered: Lowered): Promise<Uint8Array[]> {
   return [...encodeFiles(lowered, 'model.onnx')].map(({ bytes }) => bytes);
+}
+
+function varint(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
+}
+
+/** A field of bytes. */
+function wrap(field: number, bytes: readonly number[]): number[] {
+  return [field * 8 + 2, ...varint(bytes.length), ...bytes];
 }
 
 /** The fields of TensorProto that Tessera itself never writes. */
@@ -141,15 +140,43 @@ const tensorType = protobuf.Root.fromJSON({
         uint64Data: { rule: 'repeated', type: 'uint64', id: 11 },
       },
     },
-    Graph: { fields: { initializer: { rule: 'repeated', type: 'Tensor', id: 5 } } },
+    Attribute: { fields: { name: { type: 'string', id: 1 }, g: { type: 'Graph', id: 6 } } },
+    Node: {
+      fields: {
+        opType: { type: 'string', id: 4 },
+        attribute: { rule: 'repeated', type: 'Attribute', id: 5 },
+        domain: { type: 'string', id: 7 },
+      },
+    },
+    Graph: {
+      fields: {
+        node: { rule: 'repeated', type: 'Node', id: 1 },
+        initializer: { rule: 'repeated', type: 'Tensor', id: 5 },
+      },
+    },
     Model: { fields: { irVersion: { type: 'int64', id: 1 }, graph: { type: 'Graph', id: 7 } } },
   },
 });
 
-function modelOf(initializer: readonly object[]): Uint8Array {
+function modelOf(initializer: readonly object[], node: readonly object[] = []): Uint8Array {
   const type = tensorType.lookupType('Model');
-  return type.encode(type.fromObject({ irVersion: 8, graph: { initializer } })).finish();
+  return type.encode(type.fromObject({ irVersion: 8, graph: { initializer, node } })).finish();
 }
+
+it('nodes are counted by operator, with those of the graphs inside of them', async () => {
+  const loop = (...inner: object[]) => ({ opType: 'Loop', attribute: [{ name: 'body', g: { node: inner } }] });
+  const add = { opType: 'Add', domain: 'ai.onnx' };
+  const model = await openOnnx(modelOf([], [add, loop(add, loop(add, { opType: 'Gelu', domain: 'com.microsoft' }))]));
+  expect(Object.entries(model.operators)).toEqual([
+    ['Add', 3],
+    ['Loop', 2],
+    ['com.microsoft.Gelu', 1],
+  ]);
+  expect(model.nodes).toBe(6);
+  // Each turn is a node with an attribute with a graph with the node before.
+  const deep = Array.from({ length: 80 }).reduce<number[]>((inner) => wrap(5, wrap(6, wrap(1, inner))), [34, 1, 65]);
+  await expect(openOnnx(Uint8Array.of(8, 8, ...wrap(7, wrap(1, deep))))).rejects.toThrow('nested more than 64 deep');
+});
 
 describe('initializers', () => {
   it.each([
@@ -247,8 +274,6 @@ it('a model of many gigabytes opens without its weights being read', async () =>
   // A sparse file: the header of a model, whose one tensor is a hole of 6 GB at the end.
   const size = 6e9;
   const path = join(folder, 'large.onnx');
-  const varint = (value: number): number[] =>
-    value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
   const described = [8, ...varint(size / 4), 16, 1, 66, 1, 119, 74, ...varint(size)];
   const tensor = [42, ...varint(described.length + size), ...described];
   await writeFile(path, Uint8Array.of(8, 8, 58, ...varint(tensor.length + size), ...tensor));
