@@ -1,100 +1,21 @@
-/**
- * The browser half of the host: Web Workers and what a page tells of its machine. A page has no file system,
- * so everything about files throws `unsupported`; only `readFile`, `readTextFile` and `openByteStream` take a
- * URL and fetch it.
- */
+/** The browser half of the host: files in memory, Web Workers, and what a page tells of its machine. */
 
-import { TesseraError, throwIfAborted } from './error.js';
-import type { ByteStreamOptions, Host, ParentPort, WorkerHandle } from './types.js';
+import * as files from './browser-files.js';
+import { TesseraError } from './error.js';
+import type { Host, ParentPort, WorkerHandle, WorkerOptions } from './types.js';
 
+export * from './browser-files.js';
 export type * from './types.js';
 
 /** The browser's name of itself. */
 export const platform: string = `browser, ${globalThis.navigator?.userAgent ?? 'unknown'}`;
 
-/** Fetches a whole resource. @throws not-found. */
-export async function readFile(url: string): Promise<Uint8Array> {
-  return new Uint8Array(await (await get(url)).arrayBuffer());
-}
+/** This is a page, or a thread of one. */
+export const isPage = true;
 
-/** Fetches a text. @throws not-found; bad-file when it is not UTF-8. */
-export async function readTextFile(url: string): Promise<string> {
-  const bytes = await readFile(url);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    throw new TesseraError('bad-file', `${url} is not UTF-8 text.`, { cause: error });
-  }
-}
-
-/** Fetches a resource piece by piece, unpacking gzip. @throws not-found; bad-file on damaged gzip. */
-export async function* openByteStream(url: string, options: ByteStreamOptions = {}): AsyncGenerator<Uint8Array> {
-  const { start = 0, signal } = options;
-  const response = await get(url, signal);
-  if (response.body === null) return;
-  const [peeked, body] = response.body.tee();
-  const peek = peeked.getReader();
-  const first = (await peek.read()).value;
-  void peek.cancel();
-  const packed = first !== undefined && first[0] === 0x1f && first[1] === 0x8b;
-  const reader = (packed ? body.pipeThrough(new DecompressionStream('gzip')) : body).getReader();
-  try {
-    for (let skip = start; ; ) {
-      throwIfAborted(signal);
-      const { done, value } = await reader.read();
-      if (done) return;
-      if (skip < value.length) yield skip > 0 ? value.subarray(skip) : value;
-      skip = Math.max(0, skip - value.length);
-    }
-  } catch (error) {
-    if (error instanceof TesseraError) throw error;
-    throw new TesseraError('bad-file', `${url} could not be read to its end.`, { cause: error });
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
-}
-
-async function get(url: string, signal?: AbortSignal): Promise<Response> {
-  throwIfAborted(signal);
-  let response: Response;
-  try {
-    response = await fetch(url, { signal });
-  } catch (error) {
-    throwIfAborted(signal);
-    throw new TesseraError('not-found', `${url} could not be fetched.`, { cause: error });
-  }
-  if (!response.ok) throw new TesseraError('not-found', `${url} could not be fetched: ${response.status}.`);
-  return response;
-}
-
-/** @throws unsupported: a page has no files. */
-export const openRandomAccess: Host['openRandomAccess'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const createWriter: Host['createWriter'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const writeFileAtomic: Host['writeFileAtomic'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const appendFile: Host['appendFile'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const makeDirectory: Host['makeDirectory'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const makeTemporarySibling: Host['makeTemporarySibling'] = () => noFiles();
-export const makeTemporaryDirectory: Host['makeTemporaryDirectory'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const listDirectory: Host['listDirectory'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const stat: Host['stat'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const remove: Host['remove'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const rename: Host['rename'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const replaceDirectory: Host['replaceDirectory'] = () => noFiles();
-/** @throws unsupported: a page has no files. */
-export const glob: Host['glob'] = () => noFiles();
-
-async function noFiles(): Promise<never> {
-  throw new TesseraError('unsupported', 'A page has no file system.', { hint: 'Pass the bytes instead of a path.' });
+/** True where the page is cross-origin isolated, so that threads can share memory. */
+export function sharesMemory(): boolean {
+  return globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer === 'function';
 }
 
 /** Joins path parts with slashes. */
@@ -141,8 +62,8 @@ export function memoryUsage(): number {
 }
 
 /** Starts a module as a Web Worker. */
-export function startWorker(url: URL, options: { readonly name?: string } = {}): WorkerHandle {
-  const worker = new Worker(url, { type: 'module', name: options.name });
+export function startWorker(url: URL, options: WorkerOptions = {}): WorkerHandle {
+  const worker = options.page?.() ?? new Worker(url, { type: 'module', name: options.name });
   return {
     postMessage: (value, transfer = []) => worker.postMessage(value, transferable(transfer)),
     onMessage: (callback) => worker.addEventListener('message', (event) => callback(event.data)),
@@ -183,23 +104,10 @@ function transferable(buffers: readonly ArrayBufferLike[]): ArrayBuffer[] {
 
 /** All of this half as one value, which also proves that nothing of the interface is missing. */
 export const host: Host = {
+  ...files,
   platform,
-  readFile,
-  readTextFile,
-  openRandomAccess,
-  openByteStream,
-  createWriter,
-  writeFileAtomic,
-  appendFile,
-  makeDirectory,
-  makeTemporaryDirectory,
-  makeTemporarySibling,
-  listDirectory,
-  stat,
-  remove,
-  rename,
-  replaceDirectory,
-  glob,
+  isPage,
+  sharesMemory,
   joinPath,
   baseName,
   directoryName,

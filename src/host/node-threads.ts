@@ -4,12 +4,20 @@ import { arch, availableParallelism, cpus, platform as osPlatform, release, tota
 import { env, memoryUsage as processMemory, version } from 'node:process';
 import { parentPort as nodeParentPort, Worker } from 'node:worker_threads';
 import { TesseraError } from './error.js';
-import type { ParentPort, WorkerHandle } from './types.js';
+import type { ParentPort, WorkerHandle, WorkerOptions } from './types.js';
 
 /** Node's version, the system and the processor in one line. */
 export const platform: string = `node ${version.slice(1)}, ${osPlatform()} ${release()} ${arch()}, ${
   cpus()[0]?.model.trim() || 'processor unknown'
 }`;
+
+/** This is no page. */
+export const isPage = false;
+
+/** Threads of a process share memory. */
+export function sharesMemory(): boolean {
+  return true;
+}
 
 /** How many threads can run at once on this machine. */
 export function cores(): number {
@@ -37,7 +45,7 @@ export function memoryUsage(): number {
 }
 
 /** Starts a module as a thread of this process. */
-export function startWorker(url: URL, options: { readonly name?: string } = {}): WorkerHandle {
+export function startWorker(url: URL, options: WorkerOptions = {}): WorkerHandle {
   // A thread needs none of the flags of the process, and refuses some of them: --input-type, --expose-gc.
   const worker = new Worker(url, { name: options.name, execArgv: [] });
   let ending = false;

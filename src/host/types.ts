@@ -68,6 +68,16 @@ export interface WorkerHandle {
   ref?(): void;
 }
 
+/** How a thread is started. */
+export interface WorkerOptions {
+  readonly name?: string;
+  /**
+   * Starts the module in a page: `() => new Worker(new URL('./module.js', import.meta.url), { type: 'module' })`, written
+   * out where the module's address is known, since that is the form in which bundlers find the modules of threads.
+   */
+  readonly page?: () => Worker;
+}
+
 /** The way from a thread to the one that started it. */
 export interface ParentPort {
   postMessage(value: unknown, transfer?: readonly ArrayBufferLike[]): void;
@@ -121,6 +131,10 @@ export interface Host {
   /** Everything before the last part of a path. */
   directoryName(path: string): string;
 
+  /** True in a page or one of its threads. */
+  readonly isPage: boolean;
+  /** True where threads can share memory; a page must be cross-origin isolated for that. */
+  sharesMemory(): boolean;
   /** How many threads can run at once. */
   cores(): number;
   /** The processor's name; empty when the host does not tell. */
@@ -132,7 +146,7 @@ export interface Host {
   /** Bytes of memory that the process (or page, where known) has resident; 0 when the host does not tell. */
   memoryUsage(): number;
   /** Starts a module as a thread. */
-  startWorker(url: URL, options?: { readonly name?: string }): WorkerHandle;
+  startWorker(url: URL, options?: WorkerOptions): WorkerHandle;
   /** The thread's own side. @throws unsupported outside of a thread. */
   parentPort(): ParentPort;
 }

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from '../graph.js';
 import { array, bytesOf, type NDArray } from '../ndarray.js';
+import { withHalfProducts } from './half-products.js';
 import {
   type AttributeProto,
   ELEMENT_TYPES,
@@ -35,6 +36,8 @@ export interface LowerOptions {
   /** The default-domain operator set; 21 keeps every CPU kernel that training needs. */
   readonly opset?: number;
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Products of float32 tensors in float16, between casts. */
+  readonly halfProducts?: boolean;
 }
 
 /** A model whose initializers still are arrays, and what it costs. */
@@ -44,7 +47,7 @@ export interface Lowered {
   readonly nodes: number;
   /** Floating-point operations of the matrix products in one run. */
   readonly flops: number;
-  /** Where each ONNX node came from: its operation and module path. */
+  /** Where each ONNX node came from, by the name of its first output: its operation and module path. */
   readonly origins: ReadonlyMap<string, { readonly operation: string; readonly scope: string }>;
 }
 
@@ -60,7 +63,7 @@ export function lower(options: LowerOptions): Lowered {
   const constants = new Map<string, string>();
   const arrays = new Map<NDArray, string>();
   const sizes = new Map<string, readonly [value: string, axis: number]>();
-  const origins = new Map<string, { operation: string; scope: string }>();
+  const made = new Map<NodeProto, { operation: string; scope: string }>();
   const taken = new Set<string>();
   for (const [name] of [...options.inputs, ...options.outputs]) {
     if (taken.has(name)) {
@@ -97,8 +100,7 @@ export function lower(options: LowerOptions): Lowered {
       if (domain !== '') node.domain = domain;
       nodes.push(node);
       byKey.set(key, names);
-      if (current !== undefined)
-        origins.set(names[0] ?? '', { operation: current.operation.name, scope: current.scope });
+      if (current !== undefined) made.set(node, { operation: current.operation.name, scope: current.scope });
       return names;
     },
     constant: (value) => {
@@ -170,13 +172,14 @@ export function lower(options: LowerOptions): Lowered {
     if (key !== undefined) canonical.set(key, node);
     identity.set(node, node.id);
     current = node;
-    const names = node.operation.lower(node, emitter);
+    const names = node.operation.lower(node, options.halfProducts === true ? withHalfProducts(emitter, node) : emitter);
     current = undefined;
     flops += node.operation.flops?.(node) ?? 0;
     for (const [index, output] of node.outputs.entries()) values.set(output, names[index] ?? '');
   }
 
   const outputs = nameOutputs(options, values, nodes, initializers);
+  const origins = new Map([...made].map(([node, origin]) => [node.output[0] ?? '', origin]));
   const model: ModelProto = {
     irVersion: 10,
     producerName: 'tessera',

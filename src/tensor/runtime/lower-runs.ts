@@ -5,26 +5,48 @@ import { type Lowered, lower, topological } from '../onnx/lower.js';
 import { sum } from '../operations/broadcast.js';
 import { cast, isFloat, sub } from '../operations/elementwise.js';
 import { concat, reshape } from '../operations/shape.js';
-import type { Trace } from '../trace.js';
+import type { ProgramSpecs, Trace } from '../trace.js';
+import { appended } from './append.js';
+import { canCopy } from './copy-model.js';
+import { keepsTensors } from './device-copies.js';
 import type { Plan } from './engine.js';
 import type { Device } from './provider.js';
+
+/** A lowered trace and how runs bind it. */
+export interface LoweredRuns {
+  readonly lowered: Lowered;
+  readonly plan: Omit<Plan, 'seed'>;
+  readonly checked: readonly Tensor[];
+  /** Paths of the leaves that the plan's updates and appends replace. */
+  readonly updated: readonly string[];
+  readonly appended: readonly string[];
+}
 
 /** Lowers a trace with the names that runs use: `in:`, `state:`, `out:`, `new:`, `figure:`. */
 export function lowerForRuns(
   found: Trace,
   device: Device,
-  checkNumerics: boolean,
-): { lowered: Lowered; plan: Omit<Plan, 'seed'>; checked: readonly Tensor[] } {
+  { checkNumerics = false, precision = 'float32' }: Pick<ProgramSpecs<unknown, unknown>, 'checkNumerics' | 'precision'>,
+): LoweredRuns {
+  const resident = keepsTensors({ device });
   // Caches of one model share their positions: one output for all of them.
   const places = [...new Set(found.appends.map(({ at }) => at))];
-  const appends = found.appends.map(({ path, rows, at }, index) => ({
+  // Where caches live on the device the graph writes the rows; elsewhere the host does, into the cache itself.
+  const appends = (resident ? [] : found.appends).map(({ path, rows, at }, index) => ({
     path,
     rows,
     at,
     names: { rows: `rows${index}:${path}`, at: `at${places.indexOf(at)}` },
   }));
+  const leaves = new Map(found.state);
+  const updates: (readonly [string, Tensor])[] = [
+    ...found.updates,
+    ...(resident ? found.appends : []).map(
+      ({ path, rows, at }) => [path, appended(leaves.get(path), rows, at)] as const,
+    ),
+  ];
   const results: (readonly [string, Tensor])[] = [
-    ...found.updates.map(([path, tensor]) => [`new:${path}`, tensor] as const),
+    ...updates.map(([path, tensor]) => [`new:${path}`, tensor] as const),
     ...appends.map(({ rows, names }) => [names.rows, rows] as const),
     ...places.map((at, index) => [`at${index}`, at] as const),
     ...found.out.map(([path, tensor]) => [`out:${path}`, tensor] as const),
@@ -48,19 +70,46 @@ export function lowerForRuns(
       ...(usesStep ? [['step', found.step] as const] : []),
     ],
     outputs: results,
+    halfProducts: precision === 'mixed',
   });
   const plan: Omit<Plan, 'seed'> = {
     state: state.map(([path]) => `state:${path}`),
     draws: draws.map(([draw], index) => ({ name: `draw${index}`, draw })),
     usesStep,
-    updates: found.updates.map(([path]) => `new:${path}`),
+    updates: updates.map(([path]) => `new:${path}`),
+    ...(resident ? residence(found, updates, places) : {}),
     appends: appends.map(({ names }) => names),
     out: found.out.map(([path]) => `out:${path}`),
     figures: found.figures.map(([path]) => `figure:${path}`),
     ...(checked.length > 0 ? { checks: 'checks' } : {}),
     frozen: found.updates.length === 0 && lowered.initializers.some(({ value }) => value.data.length > 4096),
   };
-  return { lowered, plan, checked };
+  return {
+    lowered,
+    plan,
+    checked,
+    updated: updates.map(([path]) => path),
+    appended: appends.map(({ path }) => path),
+  };
+}
+
+/** What stays on the device, and which positions of rows are to be looked at before the new caches are taken over. */
+function residence(
+  found: Trace,
+  updates: readonly (readonly [string, Tensor])[],
+  places: readonly Tensor[],
+): Pick<Plan, 'resident' | 'places'> {
+  const leaves = new Map(found.state);
+  return {
+    resident: updates.flatMap(([path, { dtype, shape }]) =>
+      canCopy(dtype) && !shape.includes(0) ? [`new:${path}`] : [],
+    ),
+    places: found.appends.map(({ path, rows, at }) => ({
+      at: `at${places.indexOf(at)}`,
+      capacity: Number(leaves.get(path)?.shape[2]),
+      added: Number(rows.shape[2]),
+    })),
+  };
 }
 
 /** Float tensors that a program computes, in order. */

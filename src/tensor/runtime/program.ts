@@ -9,6 +9,7 @@ import { type Arrays, arrayLeaves, mapTree } from '../tree.js';
 import { cellsOf } from './device-tree.js';
 import type { Engine, Plan } from './engine.js';
 import { lowerForExport } from './export.js';
+import type { LoweredRuns } from './lower-runs.js';
 import type { Device } from './provider.js';
 import type { DeviceTree, Program, ProgramReport, RunOutput } from './types.js';
 
@@ -21,6 +22,7 @@ export class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     private readonly id: number,
     private readonly found: Trace,
     private readonly plan: Plan,
+    private readonly replaced: Pick<LoweredRuns, 'updated' | 'appended'>,
     private readonly inputNames: ReadonlySet<string>,
     private readonly checked: readonly Tensor[],
     private readonly device: Device,
@@ -43,8 +45,8 @@ export class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
     const result = await this.engine.run({
       program: this.id,
       state: this.plan.state.map((name) => cell(name.slice('state:'.length))),
-      updates: this.found.updates.map(([path]) => cell(path)),
-      appends: this.found.appends.map(({ path }) => cell(path)),
+      updates: this.replaced.updated.map(cell),
+      appends: this.replaced.appended.map(cell),
       input: this.bindInput(input),
       step,
       micro,

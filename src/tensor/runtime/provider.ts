@@ -1,78 +1,53 @@
 /**
- * Where sessions come from: the native ONNX Runtime where it is installed, its WebAssembly build otherwise.
- * Both are loaded on first use only.
+ * Where sessions come from: the native ONNX Runtime on the CPU, on CUDA or on WebGPU, and its WebAssembly build, which
+ * runs in Node and in pages; in a page WebGPU too. Each is loaded on first use only.
  */
 
-import type * as Ort from 'onnxruntime-common';
+import { isPage } from '#host';
 import { TesseraError } from '../../host/error.js';
+import { nodeProvider } from './provider-node.js';
+import { pageProvider } from './provider-page.js';
+import { DEVICES, type Device, type Provider } from './provider-types.js';
 
-/** The devices a runtime can be asked for. */
-export type Device = 'cpu' | 'wasm' | 'webgpu' | 'cuda';
-
-/** The version of ONNX Runtime that Tessera is built on, the one that transformers.js uses. */
-export const ONNXRUNTIME_VERSION = '1.30.0';
-
-/** ONNX Runtime's JavaScript interface, as both packages export it. */
-export interface Provider {
-  readonly device: Device;
-  readonly InferenceSession: typeof Ort.InferenceSession;
-  readonly Tensor: typeof Ort.Tensor;
-  /** One line that says which engine this is. */
-  readonly about: string;
-}
-
-const NATIVE_HINT = `Install the native engine with: npm i onnxruntime-node@${ONNXRUNTIME_VERSION} --ignore-scripts`;
-
-interface OrtModule {
-  readonly InferenceSession: typeof Ort.InferenceSession;
-  readonly Tensor: typeof Ort.Tensor;
-  readonly env: typeof Ort.env;
-}
-
-/** Unwraps a CommonJS module seen through import(). */
-function unwrap(module: unknown): OrtModule {
-  const outer = module as { readonly default?: OrtModule } & OrtModule;
-  return outer.InferenceSession === undefined && outer.default !== undefined ? outer.default : outer;
-}
-
-async function native(): Promise<Provider> {
-  // The name is a variable, so that bundlers for pages leave the native package alone.
-  const name = 'onnxruntime-node';
-  const { InferenceSession, Tensor } = unwrap(await import(name));
-  return { device: 'cpu', InferenceSession, Tensor, about: `native ONNX Runtime ${ONNXRUNTIME_VERSION} (cpu)` };
-}
-
-async function wasm(threads: number): Promise<Provider> {
-  const { InferenceSession, Tensor, env } = unwrap(await import('onnxruntime-web'));
-  env.wasm.numThreads = threads;
-  env.logLevel = 'error';
-  return { device: 'wasm', InferenceSession, Tensor, about: `ONNX Runtime ${ONNXRUNTIME_VERSION} on WebAssembly` };
-}
+export { DEVICES, type Device, ONNXRUNTIME_VERSION, type Provider } from './provider-types.js';
 
 /**
- * Loads an engine: the one asked for, or for `auto` the native one with WebAssembly as fall-back.
- * @throws not-found when the engine asked for is not installed, unsupported for devices this build does not drive.
+ * Loads an engine: the one asked for, or for `auto` the best that is there. In Node that is CUDA where its library and a
+ * card are there, else the native CPU, else WebAssembly; in a page WebGPU where the page has a device that is no software,
+ * else WebAssembly. The line `about` says which it is and, where it is a fall-back, why.
+ * @param threads of a session; as many as the host has cores when undefined
+ * @throws not-found when the engine asked for is not installed or its device not there; unsupported for what the host
+ * cannot do; bad-option for an unknown name
  */
-export async function loadProvider(device: Device | 'auto', threads: number): Promise<Provider> {
-  switch (device) {
-    case 'cpu':
-      try {
-        return await native();
-      } catch (cause) {
-        throw new TesseraError('not-found', 'The native ONNX Runtime is not installed.', { hint: NATIVE_HINT, cause });
-      }
-    case 'wasm':
-      return wasm(threads);
-    case 'auto':
-      try {
-        return await native();
-      } catch {
-        const fallback = await wasm(threads);
-        return { ...fallback, about: `${fallback.about}, several times slower than the native engine. ${NATIVE_HINT}` };
-      }
-    default:
-      throw new TesseraError('unsupported', `The device "${device}" cannot be used by this version of Tessera.`, {
-        hint: 'Choose cpu, wasm or auto.',
-      });
+export async function loadProvider(device: Device | 'auto', threads: number | undefined): Promise<Provider> {
+  if (device !== 'auto' && !DEVICES.includes(device)) {
+    throw new TesseraError('bad-option', `There is no device "${String(device)}".`, {
+      hint: `Choose ${DEVICES.join(', ')} or auto.`,
+    });
   }
+  return isPage ? pageProvider(device, threads) : nodeProvider(device, threads);
+}
+
+/** Why a device cannot be used, in a sentence; undefined when it can. */
+export interface DeviceState {
+  readonly device: Device;
+  /** The line of the engine, where it is there. */
+  readonly about?: string;
+  /** Why it is not there, and what to do. */
+  readonly missing?: { readonly reason: string; readonly hint?: string };
+}
+
+/** Every device with its engine, or the reason why it is not there. Engines are loaded, and nothing is left open. */
+export async function deviceStates(): Promise<readonly DeviceState[]> {
+  const states: DeviceState[] = [];
+  for (const device of DEVICES) {
+    try {
+      const { about } = await loadProvider(device, undefined);
+      states.push({ device, about });
+    } catch (error) {
+      if (!(error instanceof TesseraError)) throw error;
+      states.push({ device, missing: { reason: error.message, hint: error.hint } });
+    }
+  }
+  return states;
 }

@@ -5,6 +5,9 @@ import { type ErrorCode, TesseraError } from '../../host/error.js';
 import type { NDArray } from '../ndarray.js';
 import type { Engine } from './engine.js';
 
+/** Not written out where it is used: bundlers would take it for a file to be copied as it is. */
+const MODULE = './worker.js';
+
 /** A call that crosses to the worker. */
 export interface Request {
   readonly id: number;
@@ -41,7 +44,10 @@ function alone(value: NDArray): NDArray {
 
 /** Starts a worker with an engine in it. The process can end while the worker is idle. */
 export function remoteEngine(): Engine {
-  const worker: WorkerHandle = startWorker(new URL('./worker.js', import.meta.url), { name: 'tessera-engine' });
+  const worker: WorkerHandle = startWorker(new URL(MODULE, import.meta.url), {
+    name: 'tessera-engine',
+    page: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tessera-engine' }),
+  });
   const waiting = new Map<number, Waiting>();
   let failure: Error | undefined;
   let next = 0;
@@ -83,6 +89,9 @@ export function remoteEngine(): Engine {
       const owned = model.byteLength === model.buffer.byteLength ? model : new Uint8Array(model);
       return call('load', [owned, plan], [owned.buffer]) as Promise<number>;
     },
+    staysOnDevice: (program) => call('staysOnDevice', [program]) as Promise<boolean>,
+    runsOnDevice: (models) => call('runsOnDevice', [models]) as Promise<readonly boolean[]>,
+    ports: (program) => call('ports', [program]) as ReturnType<Engine['ports']>,
     unload: (program) => call('unload', [program]) as Promise<void>,
     store: (values) => call('store', [values.map(alone)]) as Promise<readonly number[]>,
     read: (cells) => call('read', [cells]) as Promise<readonly NDArray[]>,

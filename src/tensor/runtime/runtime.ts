@@ -4,6 +4,7 @@ import { type ProgramSpecs, type Traceable, trace } from '../trace.js';
 import { arrayLeaves, type Tensors } from '../tree.js';
 import { CellTree, cellsOf } from './device-tree.js';
 import { localEngine, type Plan } from './engine.js';
+import { fallbacksOf, withoutKernel } from './fallbacks.js';
 import { loadModel } from './load.js';
 import { lowerForRuns } from './lower-runs.js';
 import { CompiledProgram } from './program.js';
@@ -11,8 +12,9 @@ import { remoteEngine } from './remote.js';
 import type { DeviceTree, Runtime, RuntimeOptions } from './types.js';
 
 /**
- * Starts a runtime. `auto` (the default) takes the native engine, and WebAssembly where that is not installed.
- * @throws not-found or unsupported for a device that is not there.
+ * Starts a runtime. `auto` (the default) takes the best device that is there: in Node CUDA where its library is installed,
+ * the native CPU, then WebAssembly; in a page WebGPU, then WebAssembly. `about` says in one line which it is.
+ * @throws not-found or unsupported, with what to do, for a device that is not there.
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const { worker = true, ...engineOptions } = options;
@@ -41,12 +43,20 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     },
     compile: async <S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<S, In>) => {
       const found = trace(f, specs);
-      const { lowered, plan: partial, checked } = lowerForRuns(found, device, specs.checkNumerics ?? false);
+      const {
+        lowered,
+        plan: partial,
+        checked,
+        ...replaced
+      } = lowerForRuns(found, device, specs);
       const plan: Plan = { ...partial, seed: specs.seed ?? 0, threads: specs.threads };
       const inputNames = new Set(lowered.model.graph.input.map(({ name }) => name));
-      const id = await loadModel(engine, lowered, plan);
-      const report = { nodes: lowered.nodes, flops: lowered.flops, fallbacks: [] };
-      return new CompiledProgram<S, In, Out>(engine, id, found, plan, inputNames, checked, device, report);
+      const id = await loadModel(engine, lowered, plan).catch((error: unknown) => {
+        throw withoutKernel(error, lowered, device);
+      });
+      const fallbacks = await fallbacksOf(engine, id, lowered);
+      const report = { nodes: lowered.nodes, flops: lowered.flops, fallbacks };
+      return new CompiledProgram<S, In, Out>(engine, id, found, plan, replaced, inputNames, checked, device, report);
     },
     dispose: () => engine.close(),
   };

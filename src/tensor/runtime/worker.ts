@@ -8,7 +8,6 @@ import type { Request, Response } from './remote.js';
 
 const port = parentPort();
 const engine = localEngine({ owns: true });
-let queue: Promise<void> = Promise.resolve();
 
 /** The buffers of the arrays in a result; they move to the caller instead of being copied. */
 function buffersOf(result: unknown): ArrayBufferLike[] {
@@ -31,6 +30,4 @@ async function answer({ id, method, parameters }: Request): Promise<void> {
   }
 }
 
-port.onMessage((message) => {
-  queue = queue.then(() => answer(message as Request));
-});
+port.onMessage((message) => void answer(message as Request));
