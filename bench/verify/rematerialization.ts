@@ -12,7 +12,7 @@ const DIFFERENCE = 1e-4;
 const CHILD = `
 const { byteTokenizer, corpusFromStrings, createRuntime, gpt, random, train } = await import('tessera-kit');
 const words = Array.from({ length: 20000 }, (_, i) => 'word' + ((i * 7919) % 1013)).join(' ');
-const model = gpt({ tokenizer: byteTokenizer(), layers: 12, width: 256, heads: 4, context: 256 });
+const model = gpt({ tokenizer: byteTokenizer(), layers: 12, width: 128, heads: 4, context: 256 });
 const source = model.source(corpusFromStrings([words]), { batch: 8, length: 256 }, random(1));
 const runtime = await createRuntime({ device: 'cpu', worker: false });
 const before = process.resourceUsage().maxRSS;

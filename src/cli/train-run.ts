@@ -74,6 +74,7 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       parameters: await start?.parameters(),
       checkNumerics: choices.checkNumerics,
       rematerialize: choices.rematerialize,
+      precision: choices.precision,
     };
     if (choices.dryRun) return await dryRun(options, { tokensPerUpdate: batch * length * choices.accumulate, output });
     const end = await followTraining(

@@ -36,6 +36,7 @@ export interface TrainChoices extends Readonly<Record<string, unknown>> {
   readonly seed: number;
   readonly checkNumerics?: boolean;
   readonly rematerialize?: boolean;
+  readonly precision?: 'float32' | 'mixed';
 
   readonly evalEvery?: number;
   readonly saveEvery?: number;
@@ -85,6 +86,11 @@ export function trainCommand(): Command {
     .option('--ema <decay>', 'keep and use an average of the weights, such as 0.999', numberFrom(0, 0.999999))
     .option('--seed <n>', 'of all random numbers', wholeNumber(0), 0)
     .option('--check-numerics', 'find the operation in which a NaN begins; slower')
+    .addOption(
+      new Option('--precision <name>', 'of products: float32, or mixed, float16 with a loss scale, for GPUs')
+        .choices(['float32', 'mixed'])
+        .default('float32'),
+    )
     .option('--rematerialize', 'compute the insides of blocks again for gradients: less memory, more sums')
     .optionsGroup('Looking and keeping:')
     .option('--eval-every <n>', 'updates between evaluations (default: a tenth of the run)', wholeNumber(1))

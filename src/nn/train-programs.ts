@@ -39,6 +39,7 @@ import {
 import { isSpec } from '../tensor/tree.js';
 import { clippedMean } from './clip.js';
 import { averageTree } from './ema.js';
+import { isFiniteScalar, keepIfFinite, type LossScaling, nextLossScaling, overflowed } from './loss-scale.js';
 import type { Module, Objective } from './module.js';
 import { withLeaves, withoutLeaves } from './paths.js';
 import type { TreeOptimizer } from './train-types.js';
@@ -47,7 +48,7 @@ import type { TreeOptimizer } from './train-types.js';
 export interface TrainTrees<P, Q> {
   readonly model: P;
   readonly own: { readonly objective: Q };
-  readonly moments: { readonly model: unknown; readonly own: unknown };
+  readonly moments: { readonly model: unknown; readonly own: unknown; readonly scaling?: LossScaling };
   readonly average?: P;
 }
 
@@ -111,6 +112,7 @@ export interface TrainerOptions<P, B, O, Q> {
   readonly seed: number;
   readonly checkNumerics: boolean;
   readonly rematerialize: boolean;
+  readonly precision: 'float32' | 'mixed';
 }
 
 /** Uploads the state, which starts as `values`, and gives the means to change it. Compiling waits for the first batch. */
@@ -119,11 +121,11 @@ export async function openTrainer<P, B, O, Q>(
   values: Arrays<TrainTrees<P, Q>>,
   options: TrainerOptions<P, B, O, Q>,
 ): Promise<Trainer<P, B, Q>> {
-  const { accumulate, seed, checkNumerics, rematerialize } = options;
+  const { accumulate, seed, checkNumerics, rematerialize, precision } = options;
   const trained = <T>(tree: T): T => withoutLeaves(tree, options.frozen);
   const whole = accumulate ? { ...values, sums: zeroSums(trained(values.model), trained(values.own)) } : values;
   const state = (await runtime.upload(whole)) as unknown as DeviceTree<State<P, Q>>;
-  const specs = { state: specsOf<State<P, Q>>(whole), seed, training: true, checkNumerics, rematerialize };
+  const specs = { state: specsOf<State<P, Q>>(whole), seed, training: true, checkNumerics, rematerialize, precision };
   // Specs, so that the values themselves can be let go of.
   const forms: Readonly<Record<keyof TrainTrees<P, Q>, unknown>> = {
     model: specsOf(values.model),
@@ -145,7 +147,9 @@ export async function openTrainer<P, B, O, Q>(
       );
     }
     const target = extra === undefined ? total : add(total, mul(extra, stopGradient(count)));
-    const slopes = gradients(target, { model: trained(from.model), own: trained(from.own) });
+    const factor = from.moments.scaling?.factor;
+    const scaled = factor === undefined ? target : mul(target, factor);
+    const slopes = gradients(scaled, { model: trained(from.model), own: trained(from.own) });
     return { target, count, slopes };
   };
 
@@ -159,7 +163,8 @@ export async function openTrainer<P, B, O, Q>(
   ) => {
     // Nothing counted is no reason for NaN.
     const count = maximum(sums.count, 1e-20);
-    const clipped = clippedMean(slopes, count, options.clip);
+    const scaling = from.moments.scaling;
+    const clipped = clippedMean(slopes, scaling === undefined ? count : mul(count, scaling.factor), options.clip);
     const model = options.optimizer.update(
       trained(from.model),
       clipped.gradients.model,
@@ -175,7 +180,13 @@ export async function openTrainer<P, B, O, Q>(
       ...(from.average === undefined ? {} : { average: averageTree(from.average, model.parameters, given.weight) }),
     };
     const out: Measured = { loss: div(sums.target, count), norm: clipped.norm, count: sums.count };
-    return { state, out };
+    if (scaling === undefined) return { state, out };
+    const finite = isFiniteScalar(clipped.norm);
+    const next = nextLossScaling(scaling, finite);
+    call.record('lossScale', next.factor);
+    call.record('overflow', overflowed(finite));
+    const kept = keepIfFinite(finite, state, from);
+    return { state: { ...kept, moments: { ...kept.moments, scaling: next } }, out };
   };
 
   type Whole = Program<State<P, Q>, { readonly batch: B; readonly settings: Settings }, Measured>;

@@ -5,6 +5,7 @@ import { isJsonObject, type Json, type JsonObject } from '../formats/index.js';
 import { type Arrays, arrayLeaves, type Runtime, random, type Shape, TesseraError } from '../tensor/index.js';
 import { readCheckpoint } from './checkpoint.js';
 import { type AverageOptions, averageWeight } from './ema.js';
+import { initLossScaling } from './loss-scale.js';
 import type { Objective } from './module.js';
 import { adamW, countParameters, trainablePaths } from './optimizer.js';
 import { matchPaths, withoutLeaves } from './paths.js';
@@ -49,7 +50,14 @@ export interface Resumed {
 
 /** Settles the options and opens everything. @throws bad-option, mismatch, bad-file, no-space. */
 export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<P, B, O, Q>): Promise<Setup<P, B, Q>> {
-  const { seed = 0, accumulate = 1, checkNumerics = false, rematerialize = false, clip = 1 } = options;
+  const {
+    seed = 0,
+    accumulate = 1,
+    checkNumerics = false,
+    rematerialize = false,
+    precision = 'float32',
+    clip = 1,
+  } = options;
   checkOptions(options);
   const schedule = scheduleOf(options.rate);
   const average = averageOf(options.ema);
@@ -67,7 +75,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
     });
   }
   const frozen = (path: string): boolean => !trained.has(path);
-  const fresh = firstTrees<P, Q>({ model, own, optimizer, frozen, averaged: average !== undefined });
+  const fresh = firstTrees<P, Q>({ model, own, optimizer, frozen, averaged: average !== undefined, precision });
   const accepted: { values?: Arrays<TrainTrees<P, Q>>; resumed?: Resumed } = {};
   const folder =
     options.out === undefined
@@ -100,6 +108,7 @@ export async function setUp<P, B, O, Q>(runtime: Runtime, options: TrainOptions<
     seed,
     checkNumerics,
     rematerialize,
+    precision,
   });
   const rate =
     typeof options.rate === 'function' ? options.rate : (step: number, steps: number) => rateAt(schedule, step, steps);
@@ -127,6 +136,15 @@ function checkOptions<P, B, O, Q>(options: TrainOptions<P, B, O, Q>): void {
     if (value !== undefined) checkCount(name, value);
   }
   const { steps, minutes, clip } = options;
+  if (options.precision === 'mixed' && options.checkNumerics === true) {
+    throw new TesseraError(
+      'bad-option',
+      'Mixed precision overflows now and then by design, which checkNumerics would stop.',
+      {
+        hint: 'Look for a NaN in float32.',
+      },
+    );
+  }
   if ((steps === undefined) === (minutes === undefined)) {
     throw new TesseraError('bad-option', 'A run needs either a number of steps or a number of minutes.');
   }
@@ -174,6 +192,7 @@ function runConfig<P, B, O, Q>(
     ema: average === undefined ? null : { ...average },
     freeze: [...(options.freeze ?? [])],
     optimizer: optimizer.description ?? null,
+    ...(options.precision === 'mixed' ? { precision: options.precision } : {}),
     fingerprint: options.fingerprint ?? null,
     config: options.config ?? null,
   };
@@ -185,12 +204,21 @@ interface FirstTrees<P, Q> {
   readonly optimizer: TreeOptimizer;
   readonly frozen: (path: string) => boolean;
   readonly averaged: boolean;
+  readonly precision: 'float32' | 'mixed';
 }
 
-function firstTrees<P, Q>({ model, own, optimizer, frozen, averaged }: FirstTrees<P, Q>): Arrays<TrainTrees<P, Q>> {
+function firstTrees<P, Q>({
+  model,
+  own,
+  optimizer,
+  frozen,
+  averaged,
+  precision,
+}: FirstTrees<P, Q>): Arrays<TrainTrees<P, Q>> {
   const moments = {
     model: optimizer.init(withoutLeaves(model, frozen)),
     own: optimizer.init(withoutLeaves(own, frozen)),
+    ...(precision === 'mixed' ? { scaling: initLossScaling() } : {}),
   };
   // The average begins as the same arrays, so that frozen ones are not doubled.
   return { model, own, moments, ...(averaged ? { average: model } : {}) } as Arrays<TrainTrees<P, Q>>;

@@ -95,6 +95,12 @@ export interface TrainOptions<P, B, O, Q = Record<string, never>> {
   readonly checkNumerics?: boolean;
   /** Compute the insides of the model's blocks again for gradients instead of keeping them: less memory, more sums. */
   readonly rematerialize?: boolean;
+  /**
+   * `mixed`: matrix products and convolutions in float16 with a loss scale that adjusts itself, all else and the
+   * parameters in float32. It gains where the device computes in float16 (a GPU); the CPU's runtime drops the casts
+   * and computes in float32.
+   */
+  readonly precision?: 'float32' | 'mixed';
   /** Ends the run after the update under way, with a checkpoint. */
   readonly signal?: AbortSignal;
 }

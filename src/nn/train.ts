@@ -8,6 +8,7 @@
 
 import { memoryUsage } from '#host';
 import { type Arrays, createRuntime, type Runtime, TesseraError } from '../tensor/index.js';
+import { seeOverflow } from './loss-scale.js';
 import type { CheckpointPlace } from './run-folder.js';
 import { openFeed, rehearse, unlessAborted } from './train-feed.js';
 import type { TrainTrees } from './train-programs.js';
@@ -162,7 +163,8 @@ async function* runTo<P, B, O, Q>(
       }
       step++;
       cursor = made.cursor;
-      watch.see(step, made.loss, made.gradientNorm);
+      // An update that overflowed in half precision was left out: neither its loss nor its norm says anything.
+      if (!seeOverflow(step, made.figures, describeLast())) watch.see(step, made.loss, made.gradientNorm);
       loss = made.loss;
       meter.add(made.seconds, made.count);
       const figures = {

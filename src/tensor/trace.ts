@@ -65,6 +65,8 @@ export interface ProgramSpecs<S, In> {
   readonly checkNumerics?: boolean;
   /** Compute the insides of {@link Call.block}s again for gradients instead of keeping them: less memory, more sums. */
   readonly rematerialize?: boolean;
+  /** `mixed`: products in float16 between casts (see onnx/half-products.ts); default float32. */
+  readonly precision?: 'float32' | 'mixed';
 }
 
 /** A function of state and input that can be compiled. */
