@@ -1,7 +1,7 @@
 /** What a language model of any architecture offers beside its computation: a tokenizer, files, a way back from them. */
 
 import type { JsonObject, Safetensors } from '../formats/index.js';
-import type { LanguageModel } from '../nn/index.js';
+import type { LanguageModel, LoraModule } from '../nn/index.js';
 import type { Arrays, NDArray } from '../tensor/index.js';
 import type { Tokenizer } from '../tokenizers/index.js';
 
@@ -15,6 +15,15 @@ export interface SaveModelOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What of a model takes adapters, under the names that other tools know. */
+export interface Adaptable {
+  readonly modules: readonly LoraModule[];
+  /** What is adapted where nothing is chosen. */
+  readonly usual: readonly string[];
+  /** True when published weights are `[in, out]`. */
+  readonly fanInFanOut: boolean;
+}
+
 /** A language model over a tokenizer's tokens. `P` are its parameters, `B` its batches, `O` what it computes of them. */
 export interface TextModel<P = unknown, B = unknown, O = unknown> extends LanguageModel<P, B, O> {
   readonly tokenizer: Tokenizer;
@@ -22,6 +31,8 @@ export interface TextModel<P = unknown, B = unknown, O = unknown> extends Langua
   readonly context: number;
   /** Factors of the learning rate by path, where the architecture wants them: numbers, or arrays that broadcast. */
   readonly rates?: (path: string) => number | NDArray | undefined;
+  /** The linear modules under their published names; architectures without any are adapted under their own paths. */
+  readonly adaptable?: Adaptable;
   /** Writes the model's folder whole or not at all. @throws no-space, bad-input, aborted. */
   save(folder: string, parameters: Arrays<P>, options?: SaveModelOptions): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** Language models: one folder or file an architecture. */
 
+export * from './adapters.js';
 export * from './architectures.js';
 export * from './contract.js';
 export { ARCHITECTURES } from './entries.js';

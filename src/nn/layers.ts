@@ -15,6 +15,7 @@ import {
   silu,
   type Tensor,
 } from '../tensor/index.js';
+import { productOf } from './lora/product.js';
 
 /** Parameters of an affine map: `weight` `[in, out]`, `bias` `[out]` where the layer has one. */
 export interface LinearParameters<L = Tensor> {
@@ -36,7 +37,8 @@ export function initLinear(
 
 /** `x @ weight + bias`: `[..., in]` to `[..., out]`. */
 export function linear({ weight, bias }: LinearParameters, x: Tensor): Tensor {
-  return matmul(x, weight, { bias });
+  // A weight with an adapter has a cheaper way than the whole matrix.
+  return productOf(weight)?.(x, bias) ?? matmul(x, weight, { bias });
 }
 
 /** Parameters of a norm: `weight` and, for layer norm, `bias`, each `[width]`. */

@@ -6,6 +6,7 @@ import type { Arrays, Call, Runtime, Tensor } from '../../tensor/index.js';
 import type { Tokenizer } from '../../tokenizers/index.js';
 import type { TextModel } from '../contract.js';
 import { forward, type GptParameters, initGpt } from './model.js';
+import { adaptableModules } from './names.js';
 import { type GptChoices, type GptOptions, gptOptions } from './options.js';
 import { openGptRunner } from './runner.js';
 import { saveGpt } from './save.js';
@@ -41,6 +42,7 @@ export function gpt(settings: GptSettings): Gpt {
     context: architecture.context,
     likelihood: 'exact',
     objective,
+    adaptable: adaptableModules(architecture),
     init: (random) => initGpt(architecture, random),
     apply: (parameters: GptParameters, batch: TokenBatch, call: Call) =>
       forward(architecture, parameters, batch.inputs, call),

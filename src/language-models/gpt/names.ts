@@ -5,6 +5,7 @@
 
 import type { LazyTensor, Safetensors } from '../../formats/index.js';
 import { type Arrays, arrayLeaves, type NDArray, nest, sizeOf, TesseraError } from '../../tensor/index.js';
+import type { Adaptable } from '../contract.js';
 import type { GptParameters } from './model.js';
 import type { GptOptions } from './options.js';
 
@@ -97,6 +98,18 @@ function gpt2Tensors(options: GptOptions): PublishedTensor[] {
     ...blocks.flat(),
     ...norms('transformer.ln_f', 'norm'),
   ];
+}
+
+/** The linear modules of a model, and which of them PEFT adapts where nothing is chosen. */
+export function adaptableModules(options: GptOptions): Adaptable {
+  const modules = publishedTensors(options).flatMap(({ name, paths, shapes }) => {
+    const isLinear = shapes[0]?.length === 2 && !/^(embedding|positions)\./.test(paths[0] ?? '');
+    if (!isLinear) return [];
+    return [{ name: name.replace(/\.weight$/, ''), paths, ...(paths[0] === 'head.weight' ? { isHead: true } : {}) }];
+  });
+  return options.style === 'llama'
+    ? { modules, usual: ['q_proj', 'v_proj'], fanInFanOut: false }
+    : { modules, usual: ['c_attn'], fanInFanOut: true };
 }
 
 /** The shape that a published tensor has in the file. */
