@@ -18,6 +18,7 @@ import {
 } from '../graph.js';
 import { mergeIndices, requireIndex, spreadIndices, three } from '../indexing.js';
 import { array, type NDArray } from '../ndarray.js';
+import { emitSortedSums, prefersSortedSums } from '../sorted-sums.js';
 import { pair } from './elementwise.js';
 import { reshape, transpose } from './shape.js';
 
@@ -186,6 +187,11 @@ const scatterRowsOperation: Operation = {
     const [x, indices, updates] = three(inputs);
     const row = x.shape.slice(1);
     const [classes] = x.shape;
+    if (prefersSortedSums(emitter, x, updates)) {
+      const table = { name: isZeros(x) ? undefined : emitter.name(x), rows: Number(classes), width: Number(row[0]) };
+      const count = elements(indices.shape);
+      return emitSortedSums(emitter, { ...table, dtype: x.dtype }, emitter.name(indices), emitter.name(updates), count);
+    }
     if (
       typeof classes === 'number' &&
       classes <= ONE_HOT_LIMIT &&

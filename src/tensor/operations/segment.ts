@@ -33,8 +33,8 @@ function counts(ids: Tensor, segments: number, row: Shape): Tensor {
 
 /**
  * The sum of the rows of each segment, 0 for one without rows: x is ids' shape and then a row's, the result
- * `[segments, ...row]`. Up to 1,024 segments of rows `[width]` are one product with a one-hot matrix, in which an
- * infinite value spoils its column.
+ * `[segments, ...row]`. Where that is faster rows are added by products with matrices of zeros and ones, in which an
+ * infinite value can spoil other segments of its column.
  * @throws bad-shape when shapes do not fit or the size of a row is only a name.
  */
 export function segmentSum(x: Tensor, ids: Tensor, segments: number): Tensor {
