@@ -5,6 +5,7 @@ import { forward, saveTextModel } from 'tessera-kit/language-models';
 import { openRun, readPrograms } from 'tessera-kit/run';
 import { array, createRuntime, evaluate, type Runtime, random } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainCall } from '../plain-call.js';
 import { rowsOf, strongGpt, tokenizer, writeGptPrograms } from './folders.js';
 
 let runtime: Runtime;
@@ -137,8 +138,7 @@ it('a decode program is read by plain ONNX Runtime through its description alone
   const { architecture } = llama.model;
   const all = await evaluate(
     (weights, batch) => {
-      const call = { training: false, at: () => call, record: () => undefined } as never;
-      return forward(architecture, weights as never, batch as never, call);
+      return forward(architecture, weights as never, batch as never, plainCall);
     },
     llama.parameters,
     array(ids, [1, ids.length], 'int32'),
