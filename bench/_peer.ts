@@ -1,6 +1,6 @@
 /** A peer engine in its own process: one JSON line a question, one a round's answer. Idle, it leaves the cores alone. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 /** What a peer says once it is ready. */
@@ -71,4 +71,23 @@ export async function startPeer(
       child.kill();
     },
   };
+}
+
+/** A Python that has PyTorch, or undefined. */
+export function python(): string | undefined {
+  for (const name of ['/usr/bin/python3', 'python3']) {
+    try {
+      execFileSync(name, ['-c', 'import torch'], { stdio: 'ignore' });
+      return name;
+    } catch {
+      // The next one may have it.
+    }
+  }
+  return undefined;
+}
+
+/** OpenBLAS variables that slow current processors down; the peer checks its own results without them. */
+export function peerEnvironment(): NodeJS.ProcessEnv {
+  const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
+  return env;
 }

@@ -1,12 +1,11 @@
 /** A training step beside PyTorch's and beside its own matrix products alone: what every kind of model is measured by. */
 
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { arraySource, type Module, type Objective, train } from 'tessera-kit/nn';
 import { type Arrays, createRuntime } from 'tessera-kit/tensor';
 import { type Product, productFlops, productsTimed } from './_gpt-step.js';
-import { type Peer, startPeer } from './_peer.js';
+import { type Peer, peerEnvironment, python, startPeer } from './_peer.js';
 import { type Contender, compare } from './_rounds.js';
 import { trainingContender } from './_training.js';
 
@@ -47,8 +46,8 @@ export interface StepSettings {
 
 /** A step through the public training loop, pulled one update at a time. */
 export async function ourStep<P, B, O>(
-  step: Step<P, B, O>,
-  { threads, steps }: StepSettings,
+  step: Pick<Step<P, B, O>, 'model' | 'objective' | 'batch' | 'rows'>,
+  { threads, steps }: Pick<StepSettings, 'threads' | 'steps'>,
 ): Promise<Contender & { close(): Promise<void> }> {
   const runtime = await createRuntime({ device: 'cpu', threads });
   const stop = new AbortController();
@@ -70,24 +69,6 @@ export async function ourStep<P, B, O>(
       await runtime.dispose();
     },
   };
-}
-
-function python(): string | undefined {
-  for (const name of ['/usr/bin/python3', 'python3']) {
-    try {
-      execFileSync(name, ['-c', 'import torch'], { stdio: 'ignore' });
-      return name;
-    } catch {
-      // The next one may have it.
-    }
-  }
-  return undefined;
-}
-
-/** OpenBLAS variables that slow current processors down; the peer checks its own results without them. */
-function peerEnvironment(): NodeJS.ProcessEnv {
-  const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
-  return env;
 }
 
 /** As a person's script finds PyTorch, and with allocator and threads set by hand for steps like these. */

@@ -1,21 +1,25 @@
 /**
  * `npm run bench -- tensor`: one training step of a GPT beside jax-js and PyTorch, its matrix products beside the rate
- * that the runtime reaches on those shapes alone, and decoding beside transformers.js on the same exported model.
+ * that the runtime reaches on those shapes alone, and decoding beside transformers.js on the same exported model; then
+ * steps of a convolutional net, of an encoder with cross attention and of recurrences beside PyTorch. `--small`, `--large`,
+ * `--conv`, `--cross`, `--lstm`, `--mingru` choose among them.
  */
 
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-models';
-import { arraySource, train } from 'tessera-kit/nn';
 import { createRuntime, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { architecture, productsAlone, SIZES, type StepSize, stepFlops, tokens } from './_gpt-step.js';
-import { type Peer, startPeer } from './_peer.js';
+import { convStep } from './_conv-step.js';
+import { crossStep } from './_cross-step.js';
+import { productsAlone, SIZES, type StepSize, stepFlops } from './_gpt-step.js';
+import { type Peer, peerEnvironment, python, startPeer } from './_peer.js';
+import { recurrenceStep } from './_recurrence-step.js';
 import { type Comparison, type Contender, compare } from './_rounds.js';
-import { trainingContender } from './_training.js';
+import { withRow } from './_rows.js';
+import { compareStep, ourStep, type StepReport } from './_steps.js';
 
 const THREADS = 2;
 const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
@@ -23,6 +27,10 @@ const PEERS = fileURLToPath(new URL('../bench/peers/', import.meta.url));
 const NEEDED = {
   small: { jaxjs: 4, torch: 2.8, transformersjs_decode: 1.2, share: 0.6 },
   large: { torch: 1.6, share: 0.75 },
+  conv: { torch: 1 },
+  cross: { torch: 1.5 },
+  lstm: { torch: 1.5 },
+  mingru: { torch: 1.5 },
 } as const;
 
 interface Report {
@@ -39,62 +47,6 @@ interface Report {
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
-
-/** OpenBLAS variables that slow current processors down; the peer checks its own results without them. */
-function peerEnvironment(): NodeJS.ProcessEnv {
-  const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _cache, ...env } = process.env;
-  return env;
-}
-
-function python(): string | undefined {
-  for (const name of ['/usr/bin/python3', 'python3']) {
-    try {
-      execFileSync(name, ['-c', 'import torch'], { stdio: 'ignore' });
-      return name;
-    } catch {
-      // The next one may have it.
-    }
-  }
-  return undefined;
-}
-
-/** Our own training loop as a contender: the public `train`, pulled one step at a time. */
-async function ourStep(size: StepSize, steps: number): Promise<Contender & { close(): Promise<void> }> {
-  const options = architecture(size);
-  const { layers, width, heads, vocabulary, length } = size;
-  const model = gpt({
-    tokenizer: byteTokenizer(),
-    style: 'gpt2',
-    layers,
-    width,
-    heads,
-    vocabulary,
-    context: length,
-    endOfText: 0,
-  });
-  const runtime = await createRuntime({ device: 'cpu', threads: THREADS });
-  const batch = tokens(size);
-  const stop = new AbortController();
-  const run = train({
-    model,
-    objective: model.objective,
-    source: arraySource(batch, { batch: size.batch, shuffle: false, seed: 1 }),
-    steps: 1_000_000,
-    rate: 1e-3,
-    seed: 1,
-    runtime,
-    signal: stop.signal,
-  });
-  say(`${options.style} of width ${width}: warming up`);
-  const contender = await trainingContender('tessera', run, { steps, stop });
-  return {
-    ...contender,
-    close: async () => {
-      await contender.close();
-      await runtime.dispose();
-    },
-  };
-}
 
 function peerContender(name: string, peer: Peer, question: object): Contender {
   return { name, round: async () => (await peer.ask(question)).milliseconds };
@@ -133,7 +85,9 @@ async function benchStep(name: keyof typeof SIZES, which: readonly string[], ste
   const size = SIZES[name];
   const notes: Record<string, string> = {};
   const peers = await openPeers(size, which, notes);
-  const ours = await ourStep(size, steps);
+  say(`${name}: warming up`);
+  const ours = await withRow(name, (row) => ourStep(row, { threads: THREADS, steps }));
+  if (ours === undefined) throw new Error(`no row ${name}`);
   const alone = await productsAlone(size, THREADS);
   let result: Comparison;
   try {
@@ -230,7 +184,7 @@ async function benchDecode(): Promise<DecodeReport> {
   }
 }
 
-function missed(report: Report, needed: Readonly<Record<string, number>>): string[] {
+function missed(report: Pick<Report, 'ratios' | 'share'>, needed: Readonly<Record<string, number>>): string[] {
   return Object.entries(needed).flatMap(([name, least]) => {
     const got = name === 'share' ? report.share : report.ratios[name];
     return got === null || got === undefined || got >= least
@@ -239,9 +193,19 @@ function missed(report: Report, needed: Readonly<Record<string, number>>): strin
   });
 }
 
-/** Runs the comparison; `ok` when every mark is reached and no figure is noisy. */
+/** Steps of other models, each beside PyTorch and its own products. */
+const OTHERS: Readonly<Record<string, () => Promise<StepReport>>> = {
+  conv: () => compareStep(convStep, { threads: THREADS, steps: 10, say }),
+  cross: () => compareStep(crossStep, { threads: THREADS, steps: 10, say }),
+  lstm: () => compareStep(recurrenceStep('lstm'), { threads: THREADS, steps: 5, say }),
+  mingru: () => compareStep(recurrenceStep('mingru'), { threads: THREADS, steps: 10, say }),
+};
+
+/** Runs the comparisons named, or all; `ok` when every mark is reached and no figure is noisy. */
 export default async function run(args: readonly string[]): Promise<{ readonly ok: boolean; readonly report: object }> {
-  const only = args.includes('--small') ? ['small'] : args.includes('--large') ? ['large'] : ['small', 'large'];
+  const names = ['small', 'large', ...Object.keys(OTHERS)];
+  const chosen = names.filter((name) => args.includes(`--${name}`));
+  const only = chosen.length === 0 ? names : chosen;
   let small: Report | undefined;
   let large: Report | undefined;
   if (only.includes('small')) {
@@ -261,7 +225,13 @@ export default async function run(args: readonly string[]): Promise<{ readonly o
     large = await benchStep('large', ['torch', 'torch_tuned'], 4);
     large = { ...large, missed: missed(large, NEEDED.large) };
   }
-  const reports = [small, large].filter((report) => report !== undefined);
+  const others: Record<string, StepReport & { readonly missed: readonly string[] }> = {};
+  for (const [name, measure] of Object.entries(OTHERS)) {
+    if (!only.includes(name)) continue;
+    const report = await measure();
+    others[name] = { ...report, missed: missed(report, name in NEEDED ? NEEDED[name as keyof typeof NEEDED] : {}) };
+  }
+  const reports = [small, large, ...Object.values(others)].filter((report) => report !== undefined);
   const noisy = reports.flatMap(({ spread }) =>
     Object.entries(spread)
       .filter(([, value]) => value > 0.15)
@@ -269,5 +239,5 @@ export default async function run(args: readonly string[]): Promise<{ readonly o
   );
   const ok = reports.every((report) => report.missed.length === 0) && noisy.length === 0;
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', threads: THREADS, node: process.version };
-  return { ok, report: { ...small, large, noisy, machine } };
+  return { ok, report: { ...small, large, ...others, noisy, machine } };
 }
