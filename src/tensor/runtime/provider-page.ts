@@ -3,7 +3,7 @@
  * each with its own binary, and only the one that is used is fetched.
  */
 
-import { cores, sharesMemory } from '#host';
+import { cores, isPage, sharesMemory } from '#host';
 import { TesseraError } from '../../host/error.js';
 import { type Device, fallBack, ONNXRUNTIME_VERSION, type OrtModule, type Provider, unwrap } from './provider-types.js';
 
@@ -48,6 +48,20 @@ function configured(module: OrtModule, threads: number): number {
   module.env.wasm.numThreads = wasmThreads;
   module.env.logLevel = 'error';
   return wasmThreads;
+}
+
+/**
+ * Whether this is a thread of ONNX Runtime itself, by the name that it gives them. A bundler that puts an engine's thread
+ * and what it imports into one script makes the runtime start its own threads from that script too.
+ */
+export function isRuntimeThread(): boolean {
+  const { name } = globalThis as { readonly name?: unknown };
+  return isPage && typeof name === 'string' && name.startsWith('em-pthread');
+}
+
+/** Loads the runtime, which then serves the thread. */
+export async function startRuntimeThread(): Promise<void> {
+  await import('onnxruntime-web/wasm');
 }
 
 async function wasm(wanted: number | undefined): Promise<Provider> {

@@ -1,12 +1,12 @@
 /** The worker's side of a remote engine: answers each request with a result or an error, in the order they came. */
 
-import { parentPort } from '#host';
+import { type ParentPort, parentPort } from '#host';
 import { TesseraError } from '../../host/error.js';
 import { isNDArray } from '../ndarray.js';
 import { type Engine, localEngine, type RunResult } from './engine.js';
+import { isRuntimeThread, startRuntimeThread } from './provider-page.js';
 import type { Request, Response } from './remote.js';
 
-const port = parentPort();
 const engine = localEngine({ owns: true });
 
 /** The buffers of the arrays in a result; they move to the caller instead of being copied. */
@@ -17,7 +17,7 @@ function buffersOf(result: unknown): ArrayBufferLike[] {
   return [...new Set(arrays.map((array) => array.data.buffer))];
 }
 
-async function answer({ id, method, parameters }: Request): Promise<void> {
+async function answer(port: ParentPort, { id, method, parameters }: Request): Promise<void> {
   try {
     const operation = engine[method] as (...parameters: readonly unknown[]) => Promise<unknown>;
     const result = await operation.apply(engine as Engine, [...parameters]);
@@ -30,4 +30,8 @@ async function answer({ id, method, parameters }: Request): Promise<void> {
   }
 }
 
-port.onMessage((message) => void answer(message as Request));
+if (isRuntimeThread()) void startRuntimeThread();
+else {
+  const port = parentPort();
+  port.onMessage((message) => void answer(port, message as Request));
+}
