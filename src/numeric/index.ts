@@ -13,10 +13,27 @@
  */
 
 export { cholesky, solve, solveCholesky } from './cholesky.js';
+export * from './correlation.js';
+export { type BootstrapOptions, bootstrapInterval, type Interval, type WelchTest, welchTest } from './inference.js';
+export { assignClusters, kMeans } from './k-means.js';
+export type { KMeans, KMeansOptions, KMeansProgress } from './k-means-types.js';
 export * from './least-squares.js';
 export * from './matrix.js';
+export * from './pca.js';
 export { gram, multiply, multiplyTransposed, outerGram } from './products.js';
 export { orthonormalize, type QR, qr } from './qr.js';
+export * from './random-projection.js';
 export * from './randomized.js';
+export {
+  correlations,
+  covariance,
+  mean,
+  median,
+  quantile,
+  quantiles,
+  type Sample,
+  standardDeviation,
+  variance,
+} from './statistics.js';
 export { compose, conditionNumber, type SVD, singularValues, svd, truncated } from './svd.js';
 export { type SymmetricEigen, symmetricEigen } from './symmetric-eigen.js';

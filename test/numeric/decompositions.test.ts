@@ -145,7 +145,8 @@ describe('symmetric eigenvectors', () => {
       fc.property(anyMatrix, fc.boolean(), (base, definite) => {
         const size = Math.min(...base.shape);
         const square = matrix(size, size, base.data.slice(0, size * size));
-        const a = definite && Math.abs(Math.log10(frobeniusNorm(base))) < 100 ? gram(base) : add(square, slowTranspose(square));
+        const a =
+          definite && Math.abs(Math.log10(frobeniusNorm(base))) < 100 ? gram(base) : add(square, slowTranspose(square));
         const { values, vectors } = symmetricEigen(a);
         expect(orthonormal(vectors)).toBeLessThan(1e-13);
         expect(apart(multiplyTransposed(scaleColumns(vectors, values), vectors), a)).toBeLessThan(1e-13);

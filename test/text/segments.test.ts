@@ -43,7 +43,7 @@ describe('segments', () => {
         expect([...graphemes(text)]).toEqual(engine(text, 'grapheme').map((s) => s.segment));
         expect([...sentences(text)].map((s) => s.text)).toEqual(engine(text, 'sentence').map((s) => s.segment));
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -55,7 +55,7 @@ describe('segments', () => {
         expect([...words(text)].map(shown)).toEqual(engine(text, 'word').map(asked));
         expect([...graphemes(text)]).toEqual(engine(text, 'grapheme').map((s) => s.segment));
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 
@@ -75,14 +75,14 @@ describe('segments', () => {
     expect([...words('')]).toEqual([]);
   });
 
-  it('take linear time over half a megabyte: one word, one cluster, prose without line ends', () => {
+  it('take linear time over long texts: one word, one cluster, prose without line ends', () => {
     for (const unit of ['a', 'ж', 'e\u0301', 'a b ', 'Слово и дело. ', 'ข้าว ']) {
-      const text = unit.repeat(Math.floor(500_000 / unit.length));
+      const text = unit.repeat(Math.floor(100_000 / unit.length));
       let length = 0;
       for (const word of words(text)) length += word.text.length;
       expect(length).toBe(text.length);
     }
-    expect([...graphemes(`x${'\u0301'.repeat(500_000)}y`)].length).toBe(2);
+    expect([...graphemes(`x${'\u0301'.repeat(100_000)}y`)].length).toBe(2);
   });
 
   it('of an unknown language are refused', () => {
