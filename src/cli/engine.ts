@@ -2,7 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openLanguageModel } from '../language-models/index.js';
+import { loadAdapter, openLanguageModel } from '../language-models/index.js';
+import { mergeLora } from '../nn/index.js';
 import { createRuntime, type Device, type Runtime, TesseraError } from '../tensor/index.js';
 import type { Output } from './output.js';
 
@@ -35,15 +36,37 @@ export function modelFolderOf(path: string): string {
   return existsSync(join(inside, 'config.json')) ? inside : path;
 }
 
-/** Opens a model's folder, or that of a run. @throws not-found, with what to do for a run that is not finished. */
+/** An adapter's own folder: `path` itself, or `adapter` in it when it is the folder of a run. */
+export function adapterFolderOf(path: string): string {
+  const inside = join(path, 'adapter');
+  return existsSync(join(inside, 'adapter_config.json')) ? inside : path;
+}
+
+/**
+ * Opens a model's folder, or that of a run; with an adapter, its weights are read merged.
+ * @throws not-found, with what to do for a run that is not finished; what the adapter is refused for when weights are read.
+ */
 export async function openModel(
   path: string,
+  adapter?: string,
 ): Promise<Awaited<ReturnType<typeof openLanguageModel>> & { readonly folder: string }> {
   const folder = modelFolderOf(path);
   if (folder === path && existsSync(join(path, 'checkpoints'))) {
+    if (adapterFolderOf(path) !== path) {
+      throw new TesseraError('not-found', `The run in ${path} trained an adapter, which is no model by itself.`, {
+        hint: `Name its base model, and --adapter ${path}, or merge the two with tessera merge.`,
+      });
+    }
     throw new TesseraError('not-found', `The run in ${path} has no model yet.`, {
       hint: 'Give the command that started it again: it goes on from its last checkpoint and writes the model at its end.',
     });
   }
-  return { ...(await openLanguageModel(folder)), folder };
+  const loaded = await openLanguageModel(folder);
+  if (adapter === undefined) return { ...loaded, folder };
+  const parameters = async () => {
+    const base = await loaded.parameters();
+    const { settings, adapters } = await loadAdapter(adapterFolderOf(adapter), loaded.model, base);
+    return mergeLora(base, settings, adapters);
+  };
+  return { ...loaded, parameters, folder };
 }

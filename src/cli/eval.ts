@@ -6,6 +6,7 @@ import { examples, type Job, needed, runJob, wholeNumber, withCommon, withEngine
 import { count, table } from './output.js';
 
 interface EvalChoices {
+  readonly adapter?: string;
   readonly text?: readonly string[];
   readonly field: string;
   readonly bytes?: number;
@@ -19,6 +20,7 @@ export function evalCommand(): Command {
   const command = new Command('eval')
     .description('Measure a model on text: bits per byte of the original text, and perplexity per token.')
     .argument('<folder>', 'a model, or the run that made it')
+    .option('--adapter <folder>', 'an adapter for the model, or the run that made it')
     .option('--text <path...>', 'files, folders or patterns')
     .option('--column, --field <name>', 'the column of a table, or field of a JSON line, that holds the text', 'text')
     .option('--bytes <n>', 'only the first n bytes', wholeNumber(1));
@@ -40,7 +42,7 @@ async function evaluate(folder: string, choices: EvalChoices, { output, signal }
   const { openCorpus } = await import('../formats/index.js');
   const { measureText } = await import('../measures/index.js');
   const corpus = await openCorpus(text, { field: choices.field, signal });
-  const loaded = await openModel(folder);
+  const loaded = await openModel(folder, choices.adapter);
   const runtime = await openEngine(choices, output);
   const total = Math.min(corpus.describe().bytes, choices.bytes ?? Number.POSITIVE_INFINITY);
   const progress = output.progress('Measuring: byte', total);

@@ -5,6 +5,7 @@ import type { Json } from '../formats/index.js';
 import { examples, type Job, numberFrom, runJob, several, wholeNumber, withCommon, withEngine } from './options.js';
 
 interface GenerateChoices {
+  readonly adapter?: string;
   readonly prompt?: readonly string[];
   readonly lines?: boolean;
   readonly maxTokens: number;
@@ -26,6 +27,7 @@ export function generateCommand(): Command {
     .description('Continue one or several texts with a model.')
     .argument('<folder>', 'a model, or the run that made it')
     .argument('[prompt...]', 'texts to continue; without any, standard input is one')
+    .option('--adapter <folder>', 'an adapter for the model, or the run that made it')
     .option('--prompt <text>', 'a text to continue; repeatable', several)
     .option('--lines', 'each line of standard input is a text to continue')
     .option('--max-tokens <n>', 'new tokens at most', wholeNumber(1), 128)
@@ -40,6 +42,7 @@ export function generateCommand(): Command {
   return examples(command, [
     'tessera generate runs/demo --prompt "My fellow citizens"',
     'tessera generate runs/gpt/model "Once" "Twice" --temperature 0 --max-tokens 40',
+    'tessera generate runs/small --adapter runs/tuned "Once"',
     'tessera generate runs/gpt/model --lines --json < prompts.txt',
   ]).action((folder: string, prompts: readonly string[], choices: GenerateChoices) =>
     runJob(choices, (job) => generate(folder, prompts, choices, job)),
@@ -54,7 +57,7 @@ async function generate(
 ): Promise<void> {
   const { openEngine, openModel } = await import('./engine.js');
   const prompts = await promptsOf([...given, ...(choices.prompt ?? [])], choices.lines === true);
-  const loaded = await openModel(folder);
+  const loaded = await openModel(folder, choices.adapter);
   const runtime = await openEngine(choices, output);
   try {
     const runner = await loaded.model.open(runtime, await loaded.parameters());

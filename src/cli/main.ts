@@ -11,6 +11,7 @@ import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { growCommand } from './grow.js';
 import { inspectCommand } from './inspect.js';
+import { mergeCommand } from './merge.js';
 import { reproduceCommand } from './reproduce.js';
 import { segmentCommand } from './segment.js';
 import { systemsCommand } from './systems.js';
@@ -33,6 +34,7 @@ function tessera(): Command {
     trainCommand(),
     generateCommand(),
     evalCommand(),
+    mergeCommand(),
     growCommand(),
     compareCommand(),
     inspectCommand(),

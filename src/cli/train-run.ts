@@ -3,10 +3,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, corpusFromStrings, type Json, openCorpus } from '../formats/index.js';
-import { type ArchitectureEntry, architectureOf, type LoadedModel, type TextModel } from '../language-models/index.js';
+import {
+  type ArchitectureEntry,
+  adaptModel,
+  architectureOf,
+  type LoadedModel,
+  type TextModel,
+} from '../language-models/index.js';
 import { cutUtf8, measureText } from '../measures/index.js';
 import {
-  adamW,
+  type AdamWStart,
   constantRate,
   cosineRate,
   readAdamWStart,
@@ -16,12 +22,15 @@ import {
   train,
   warmupStableDecay,
 } from '../nn/index.js';
-import { type Arrays, type Runtime, TesseraError } from '../tensor/index.js';
+import { type Arrays, type Runtime, random, TesseraError } from '../tensor/index.js';
 import { byteTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
 import { flagOf, modelChoices } from './architecture-options.js';
 import { dryRun } from './dry-run.js';
 import { openEngine, openModel } from './engine.js';
 import { learnTokenizer, tokenizerHash, writeTokenizer } from './learn-tokenizer.js';
+import { refuseLoneLora } from './lora-choice.js';
+import { optimizerOf } from './optimizer-choice.js';
+import { OPTIMIZERS } from './optimizer-names.js';
 import { type Job, needed } from './options.js';
 import { size } from './output.js';
 import type { TrainChoices } from './train.js';
@@ -45,10 +54,11 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
     runtime = await openEngine(choices, output);
     const { bytes, files } = corpus.describe();
     output.note(`Text: ${size(bytes)} in ${files} ${files === 1 ? 'file' : 'files'}.`);
-    const model =
+    const whole =
       start === undefined
         ? await freshModel(entry, choices, out, corpus, { output, signal })
         : await continuedModel(choices, start);
+    const { model, parameters, freeze } = await beginning(choices, whole, start);
     const length = Math.min(choices.context ?? model.context, model.context);
     const { batch, seed } = choices;
     const data = await openTrainingSource({ corpus, model, batch, length, seed, output, signal });
@@ -60,18 +70,20 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       seed,
       steps: choices.steps,
       minutes: choices.steps === undefined ? (choices.minutes ?? 10) : undefined,
-      optimizer: adamW({
+      optimizer: optimizerOf({
+        name: choices.optimizer,
         weightDecay: choices.weightDecay,
         multiplier: model.rates,
-        // A model that was grown brings the moments of its run.
-        start: start === undefined ? undefined : await readAdamWStart(start.folder),
+        start: await earlierMoments(choices, start?.folder),
+        device: runtime.device,
+        steps: choices.steps,
       }),
       rate: scheduleOf(choices, entry),
       clip: choices.clip === 0 ? Number.POSITIVE_INFINITY : choices.clip,
       accumulate: choices.accumulate,
       ema: choices.ema,
-      freeze: choices.freeze,
-      parameters: await start?.parameters(),
+      freeze,
+      parameters,
       checkNumerics: choices.checkNumerics,
       rematerialize: choices.rematerialize,
       precision: choices.precision,
@@ -104,20 +116,22 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
         again: 'Give the same command again to go on from there.',
       },
     );
-    const folder = join(out, 'model');
-    const parameters = await (end.averaged ?? end.parameters)();
-    await model.save(folder, parameters, { onnx: choices.onnx, signal });
+    const isAdapter = choices.lora !== undefined;
+    const folder = join(out, isAdapter ? 'adapter' : 'model');
+    await model.save(folder, await (end.averaged ?? end.parameters)(), { onnx: choices.onnx, signal });
     output.result(
       {
         run: out,
-        model: folder,
+        [isAdapter ? 'adapter' : 'model']: folder,
         steps: end.step,
         loss: end.loss ?? null,
         seconds: end.seconds,
         best: end.best === undefined ? null : { step: end.best.step, figure: end.best.figure, value: end.best.value },
       },
       () =>
-        `The model is in ${folder}\n  tessera generate ${folder} --prompt "..."\n  tessera eval ${folder} --text FILE`,
+        isAdapter
+          ? `The adapter is in ${folder}\n  tessera generate ${choices.from} --adapter ${folder} --prompt "..."\n  tessera merge ${choices.from} ${folder} --out merged`
+          : `The model is in ${folder}\n  tessera generate ${folder} --prompt "..."\n  tessera eval ${folder} --text FILE`,
     );
   } finally {
     await start?.close();
@@ -125,7 +139,44 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
   }
 }
 
+/** The model that is trained, where it starts, and what of it is not trained: the model itself, or adapters of it. */
+async function beginning(
+  choices: TrainChoices,
+  model: TextModel,
+  start: LoadedModel | undefined,
+): Promise<{
+  readonly model: TextModel;
+  readonly parameters?: Arrays<unknown>;
+  readonly freeze?: readonly string[];
+}> {
+  const parameters = await start?.parameters();
+  const { lora: rank, loraAlpha, loraDropout, loraTargets, loraRankStabilized, dora, seed, freeze, from } = choices;
+  if (rank === undefined || parameters === undefined) return { model, parameters, freeze };
+  const adapted = adaptModel(model, parameters, random(seed).child('adapters'), {
+    rank,
+    alpha: loraAlpha,
+    dropout: loraDropout,
+    targets: loraTargets,
+    rankStabilized: loraRankStabilized,
+    dora,
+    base: from,
+  });
+  // The base is frozen whole, so that patterns for parts of it choose nothing more.
+  return {
+    model: adapted.model as unknown as TextModel,
+    parameters: adapted.parameters,
+    freeze: [...adapted.model.freeze, ...(freeze ?? [])],
+  };
+}
+
+/** A model that was grown brings the moments of its run, which are AdamW's. */
+async function earlierMoments(choices: TrainChoices, folder: string | undefined): Promise<AdamWStart | undefined> {
+  const isUseless = folder === undefined || choices.lora !== undefined || choices.optimizer !== 'adamw';
+  return isUseless ? undefined : readAdamWStart(folder);
+}
+
 function refuseContradictions(choices: TrainChoices): void {
+  refuseLoneLora(choices);
   if (choices.steps !== undefined && choices.minutes !== undefined) {
     throw new TesseraError('bad-option', 'A run takes either --steps or --minutes, not both.');
   }
@@ -215,8 +266,8 @@ async function continuedModel(
 }
 
 function scheduleOf(choices: TrainChoices, entry: ArchitectureEntry): Schedule {
-  const usual = choices.from === undefined ? entry.rate(choices) : 3e-4;
-  const shared = { rate: choices.rate ?? usual, warmup: choices.warmup ?? 0.05 };
+  const usual = choices.from === undefined ? entry.rate(choices) : choices.lora === undefined ? 3e-4 : 1e-3;
+  const shared = { rate: choices.rate ?? OPTIMIZERS[choices.optimizer].rate(usual), warmup: choices.warmup ?? 0.05 };
   switch (choices.schedule) {
     case 'constant':
       return constantRate(shared);

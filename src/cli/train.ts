@@ -1,11 +1,14 @@
 /** `tessera train`: the options; the work is in train-run.ts. */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { withArchitectures } from './architecture-options.js';
+import { type LoraChoices, withLora } from './lora-choice.js';
+import { type OnnxKind, onnxKinds } from './onnx-kinds.js';
+import { OPTIMIZER_NAMES, type OptimizerName } from './optimizer-names.js';
 import { examples, numberFrom, runJob, several, wholeNumber, withCommon, withEngine } from './options.js';
 
 /** What the command line gave; the options of the architectures are beside these, under their own names. */
-export interface TrainChoices extends Readonly<Record<string, unknown>> {
+export interface TrainChoices extends Readonly<Record<string, unknown>>, LoraChoices {
   readonly text?: readonly string[];
   readonly field: string;
   readonly validation?: readonly string[];
@@ -30,7 +33,8 @@ export interface TrainChoices extends Readonly<Record<string, unknown>> {
   readonly rate?: number;
   readonly schedule: 'constant' | 'cosine' | 'wsd';
   readonly warmup?: number;
-  readonly weightDecay: number;
+  readonly optimizer: OptimizerName;
+  readonly weightDecay?: number;
   readonly clip: number;
   readonly ema?: number;
   readonly seed: number;
@@ -43,7 +47,7 @@ export interface TrainChoices extends Readonly<Record<string, unknown>> {
   readonly sampleEvery?: number;
   readonly samplePrompt?: string;
   readonly keep: number;
-  readonly onnx: readonly ('fp32' | 'fp16' | 'quantized')[];
+  readonly onnx: readonly OnnxKind[];
 
   readonly device?: string;
   readonly threads?: number;
@@ -68,8 +72,10 @@ export function trainCommand(): Command {
       '--freeze <pattern>',
       'parameters to leave as they are, such as embedding or blocks.0.*; repeatable',
       several,
-    )
+    );
+  withLora(command)
     .optionsGroup('Training:')
+    .addOption(new Option('--optimizer <name>', 'how weights are moved').choices(OPTIMIZER_NAMES).default('adamw'))
     .option('--batch <n>', 'rows of a batch', wholeNumber(1), 16)
     .option('--accumulate <n>', 'batches of one update', wholeNumber(1), 1)
     .option('--steps <n>', 'updates', wholeNumber(1))
@@ -78,10 +84,10 @@ export function trainCommand(): Command {
       'minutes, turned into a number of updates at the start (default: 10)',
       numberFrom(0.01),
     )
-    .option('--rate <number>', 'highest learning rate (default: by architecture and size)', numberFrom(0))
+    .option('--rate <number>', 'highest learning rate (default: by architecture, size and optimizer)', numberFrom(0))
     .addOption(new Option('--schedule <name>', 'of the rate').choices(['constant', 'cosine', 'wsd']).default('cosine'))
     .option('--warmup <n>', 'updates of warm-up, or a share of all below 1 (default: 0.05)', numberFrom(0))
-    .option('--weight-decay <number>', 'of AdamW, on matrices', numberFrom(0), 0.1)
+    .option('--weight-decay <number>', 'on matrices (default: by optimizer, 0.1 for adamw and muon)', numberFrom(0))
     .option('--clip <number>', 'largest global norm of the gradients', numberFrom(0), 1)
     .option('--ema <decay>', 'keep and use an average of the weights, such as 0.999', numberFrom(0, 0.999999))
     .option('--seed <n>', 'of all random numbers', wholeNumber(0), 0)
@@ -109,6 +115,7 @@ export function trainCommand(): Command {
     'tessera train --text book.txt --minutes 5',
     'tessera train --text train/ --validation held-out.txt --size small --context 512 --out runs/small',
     'tessera train --text new.txt --from runs/small/model --rate 3e-4 --steps 500 --out runs/tuned',
+    'tessera train --text new.txt --from runs/small/model --lora 8 --lora-targets q_proj,v_proj --out runs/adapted',
     'tessera train --text data.jsonl.gz --field body --tokenizer bytes --dry-run',
   ]).action((choices: TrainChoices) =>
     runJob(
@@ -117,16 +124,4 @@ export function trainCommand(): Command {
       'Stopping after this update, with a checkpoint. Ctrl-C again ends at once.',
     ),
   );
-}
-
-const KINDS = ['fp32', 'fp16', 'quantized'] as const;
-
-function onnxKinds(text: string): readonly (typeof KINDS)[number][] {
-  if (text === 'none') return [];
-  return text.split(',').map((name) => {
-    const kind = KINDS.find((known) => known === name.trim());
-    if (kind === undefined)
-      throw new InvalidArgumentError(`There is no "${name}": choose among fp32, fp16, quantized and none.`);
-    return kind;
-  });
 }

@@ -9,7 +9,7 @@ import { TesseraError } from '../tensor/index.js';
 import { type CheckpointContent, writeCheckpoint } from './checkpoint.js';
 
 const KIND = 'tessera-run';
-const OWN = ['config.json', 'environment.json', 'metrics.jsonl', 'checkpoints', 'model'];
+const OWN = ['config.json', 'environment.json', 'metrics.jsonl', 'checkpoints', 'model', 'adapter'];
 
 /** A checkpoint on disk. */
 export interface CheckpointPlace {
