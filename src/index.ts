@@ -6,4 +6,5 @@ export * from './measures/index.js';
 export * from './nn/index.js';
 export * from './systems/index.js';
 export * from './tensor/index.js';
+export * from './text/index.js';
 export * from './tokenizers/index.js';
