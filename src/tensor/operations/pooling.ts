@@ -1,15 +1,20 @@
 /**
  * Pooling over sequences and pictures, with PyTorch's sizes, divisors and ties. A sequence is a picture of height 1.
  *
- * The gradient of a maximum, in milliseconds of processor time for 2 x 2 windows of [32, 32, 32, 32], forward included
- * (forward alone 0.5): comparing each tap with the maximum 4.2, MaxPool's indices with MaxUnpool 5.1, with
- * ScatterElements 6.1. So windows that tile the picture are compared, others use the indices, whose sums MaxUnpool
- * would lose. An average is one small matrix a direction, and so is its gradient.
+ * The gradient of a maximum, in milliseconds of processor time (the least of 31 runs beside other load, forward
+ * included: 0.4, 0.2, 0.2) for 2 x 2 windows of [32, 32, 32, 32], [32, 64, 16, 16] and [32, 128, 8, 8]:
+ *
+ *   numbers of the places that attain it, pooled again   3.7   1.5   0.8
+ *   each tap, cut out, compared with the maximum         4.2   2.4   1.4
+ *   the places of MaxPool's second output, MaxUnpool     5.7   3.5   1.6
+ *
+ * So windows that tile the picture are numbered. Others scatter by the second output, in sums that MaxUnpool would lose.
+ * An average is one small matrix a direction, and so is its gradient.
  */
 
 import { applyOne, constant, type Dimension, type Operation, shapeError, shapeText, type Tensor } from '../graph.js';
-import { array } from '../ndarray.js';
-import { emitOne, isTiling, shaped, taps } from '../windows/emit.js';
+import { array, type NDArray } from '../ndarray.js';
+import { cut, emitOne, isTiling, vector } from '../windows/emit.js';
 import {
   AXES,
   type Axis,
@@ -20,6 +25,7 @@ import {
   type Padding2d,
   type Pair,
   type PerAxis,
+  pairBy,
   placesOf,
   reach,
   stops,
@@ -188,7 +194,8 @@ const maxOperation = (window: Window): Operation => ({
   gradient: ({ inputs, outputs }, [g]) => {
     const x = only(inputs);
     if (g === undefined) return [];
-    if (isTiling(window)) return [applyOne(tiledOperation(window), [x, only(outputs), g], { window }, x)];
+    if (isTiling(window) && x.dtype === 'float32')
+      return [applyOne(tiledOperation(window), [x, only(outputs), g], { window }, x)];
     const places = maxPlaces(x, window);
     const flat = reshape(x, [-1]);
     const empty = broadcastTo(constant(0, x.dtype), flat.shape);
@@ -213,7 +220,10 @@ const placesOperation = (window: Window): Operation => ({
   },
 });
 
-/** Of windows that tile `x`: the gradient `g` of their maxima `y`, at the first tap that attains each. */
+/**
+ * Of windows that tile `x`: the gradient `g` of their maxima `y`, at the first tap that attains each. Places that attain
+ * it are numbered from the window's end, so that the largest number of a window is its first such place.
+ */
 const tiledOperation = (window: Window): Operation => ({
   name: 'maxPoolInput',
   gradient: ({ inputs }, [g]) => {
@@ -225,40 +235,37 @@ const tiledOperation = (window: Window): Operation => ({
   lower: ({ inputs }, emitter) => {
     const [x, y] = pair(inputs);
     const [name = '', top = '', slope = ''] = inputs.map(emitter.name);
-    const [batch = 1, channels = 1] = x.shape;
-    const [made, size] = [placesOf(y, 'maxPool2d'), placesOf(x, 'maxPool2d')];
-    const zero = emitter.constant(array([0], [], x.dtype));
-    const [height, width] = window.kernel;
-    let rest = slope;
-    const parts = taps(emitter, name, window, made).map((tap, index) => {
-      // What no tap before took is the last one's.
-      const last = index === height * width - 1;
-      const attained = emitOne(emitter, 'Equal', [tap, top]);
-      const part = last ? rest : emitOne(emitter, 'Where', [attained, rest, zero]);
-      if (!last) rest = emitOne(emitter, 'Where', [attained, zero, rest]);
-      return shaped(emitter, part, [batch, channels, made[0], 1, made[1], 1]);
-    });
-    const rows = Array.from({ length: height }, (_, row) =>
-      joined(parts.slice(row * width, (row + 1) * width), 5, (list, axis) =>
-        emitOne(emitter, 'Concat', list, { axis }),
-      ),
-    );
-    const all = joined(rows, 3, (list, axis) => emitOne(emitter, 'Concat', list, { axis }));
-    const covered = shaped(emitter, all, [batch, channels, made[0] * height, made[1] * width]);
-    const [bottom, right] = [size[0] - made[0] * height, size[1] - made[1] * width];
-    if (bottom === 0 && right === 0) return [covered];
-    const sides = emitter.constant(array([0, 0, 0, 0, 0, 0, bottom, right], [8], 'int64'));
-    return [emitOne(emitter, 'Pad', [covered, sides], { mode: 'constant' })];
+    const [size, made] = [placesOf(x, 'maxPool2d'), placesOf(y, 'maxPool2d')];
+    const covered = pairBy((axis) => made[axis] * window.kernel[axis]);
+    const whole = AXES.every((axis) => covered[axis] === size[axis]);
+    const picture = whole ? name : cut(emitter, name, [2, 3], { starts: [0, 0], ends: covered, steps: [1, 1] });
+    const scales = emitter.constant(array([1, 1, ...window.kernel], [4]));
+    const nearest = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+    const spread = (value: string): string => emitOne(emitter, 'Resize', [value, '', scales], nearest);
+    const flags = (left: string, right: string): string =>
+      emitOne(emitter, 'Cast', [emitOne(emitter, 'Equal', [left, right])], { to: { dtype: 'float32' } });
+    const numbers = emitter.constant(tapNumbers(window.kernel, covered));
+    const attained = emitOne(emitter, 'Mul', [flags(picture, spread(top)), numbers]);
+    // A window that attains nothing, of nothing but negative infinities, is not to choose all of its zeros.
+    const settings = { kernel_shape: window.kernel, strides: window.kernel };
+    const firsts = emitOne(emitter, 'Max', [
+      emitOne(emitter, 'MaxPool', [attained], settings),
+      emitter.constant(array([0.5], [])),
+    ]);
+    const slopes = emitOne(emitter, 'Mul', [flags(attained, spread(firsts)), spread(slope)]);
+    if (whole) return [slopes];
+    const sides = [0, 0, 0, 0, 0, 0, size[0] - covered[0], size[1] - covered[1]];
+    return [emitOne(emitter, 'Pad', [slopes, vector(emitter, sides)], { mode: 'constant' })];
   },
 });
 
-function joined(
-  list: readonly string[],
-  axis: number,
-  concat: (list: readonly string[], axis: number) => string,
-): string {
-  const [first = ''] = list;
-  return list.length === 1 ? first : concat(list, axis);
+/** For each place of a tiled picture its tap's number, from the window's last place, 1, to its first. */
+function tapNumbers([height, width]: Pair, [rows, columns]: Pair): NDArray {
+  const numbers = Array.from({ length: rows * columns }, (_, place) => {
+    const tap = (Math.floor(place / columns) % height) * width + ((place % columns) % width);
+    return height * width - tap;
+  });
+  return array(numbers, [rows, columns]);
 }
 
 type Maps = readonly [AxisMap, AxisMap];
