@@ -15,15 +15,27 @@ import {
   sum,
   type Tensor,
 } from 'tessera-kit/tensor';
+import { convolutions } from './table/convolutions.js';
 import { elementwise } from './table/elementwise.js';
 import { fused } from './table/fused.js';
+import { indexing } from './table/indexing.js';
+import { numpy } from './table/numpy.js';
 import { reductions } from './table/reductions.js';
 import { sequences } from './table/sequences.js';
 import { shapes } from './table/shapes.js';
 import { feed, type OperationCase, type OperationRow, type Value } from './table/value.js';
 
 /** The table. */
-export const operations: readonly OperationRow[] = [...elementwise, ...shapes, ...reductions, ...fused, ...sequences];
+export const operations: readonly OperationRow[] = [
+  ...elementwise,
+  ...shapes,
+  ...reductions,
+  ...fused,
+  ...sequences,
+  ...numpy,
+  ...indexing,
+  ...convolutions,
+];
 
 /** What one row came to in one precision. */
 export interface OperationReport {
@@ -136,10 +148,11 @@ const KINDS: Readonly<Record<string, Value['kind']>> = {
 function difference(found: NDArray | undefined, expected: Value): number {
   if (found === undefined || KINDS[found.dtype] !== expected.kind || found.shape.join() !== expected.shape.join())
     return Number.NaN;
-  return expected.data.reduce(
-    (error, value, i) => worst(error, Math.abs(Number(found.data[i]) - value) / (1 + Math.abs(value))),
-    0,
-  );
+  return expected.data.reduce((error, value, i) => {
+    const is = Number(found.data[i]);
+    // Infinities and NaN must be met exactly.
+    return Object.is(is, value) ? error : worst(error, Math.abs(is - value) / (1 + Math.abs(value)));
+  }, 0);
 }
 
 /** The weighted sum of a case's float outputs, computed by the reference. */
