@@ -121,7 +121,7 @@ describe('mixed precision', () => {
       rate: 0.05,
       runtime,
       out,
-      explosion: false,
+      explosion: false as const,
     };
     for await (const event of train({ ...options, precision: 'mixed', saveEvery: 1, signal: stop.signal } as const)) {
       if (event.type !== 'step') continue;
