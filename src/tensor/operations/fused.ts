@@ -16,7 +16,7 @@ import {
   shapeText,
   type Tensor,
 } from '../graph.js';
-import { type NDArray, zeros } from '../ndarray.js';
+import { array, type NDArray, zeros } from '../ndarray.js';
 import { broadcastTo, sum, unbroadcast } from './broadcast.js';
 import { add, div, erf, exp, log, maximum, mul, neg, only, sigmoid, sqrt, sub } from './elementwise.js';
 import { gatherElements, scatterElementsAdd } from './gather.js';
@@ -115,13 +115,22 @@ const rmsNormOperation: Operation = {
     const c = matmul(aligned, reshape(weight, [width, 1]), { scale: 1 / width });
     return [total(mul(sub(mul(g, weight), mul(normal, c)), inverse), aside), unbroadcast(aligned, weight.shape)];
   },
-  lower: (node, emitter) =>
-    emitter.emit(
-      'SimplifiedLayerNormalization',
-      node.inputs.map(emitter.name),
-      { axis: -1, epsilon: { float: node.attributes.epsilon }, stash_type: 1 },
-      2,
-    ),
+  lower: (node, emitter) => {
+    const attributes = { axis: -1, epsilon: { float: node.attributes.epsilon }, stash_type: 1 };
+    const names = node.inputs.map(emitter.name);
+    if (emitter.device !== 'webgpu') return emitter.emit('SimplifiedLayerNormalization', names, attributes, 2);
+    // WebGPU's kernel fills its first output only.
+    const x = at(node.inputs, 0);
+    const scalar = (value: number): string => emitter.constant(array([value], [], x.dtype));
+    const axis = emitter.constant(array([-1], [1], 'int64'));
+    const squares = emitter.emit('ReduceSumSquare', [emitter.name(x), axis], { keepdims: 1 });
+    const mean = emitter.emit('Mul', [...squares, scalar(1 / Number(x.shape.at(-1)))]);
+    const deviation = emitter.emit('Sqrt', emitter.emit('Add', [...mean, scalar(Number(node.attributes.epsilon))]));
+    return [
+      ...emitter.emit('SimplifiedLayerNormalization', names, attributes),
+      ...emitter.emit('Reciprocal', deviation),
+    ];
+  },
 };
 
 /** `x / sqrt(mean(x ** 2) + epsilon) * weight` over the last axis (Zhang & Sennrich, arXiv 1910.07467). */

@@ -153,7 +153,15 @@ const logSoftmaxOperation: Operation = {
     const axis = Number(node.attributes.axis);
     return [g && sub(g, mul(softmax(only(node.inputs), axis), sum(g, axis, { keepDims: true })))];
   },
-  lower: (node, emitter) => emitter.emit('LogSoftmax', node.inputs.map(emitter.name), { axis: node.attributes.axis }),
+  lower: (node, emitter) => {
+    const names = node.inputs.map(emitter.name);
+    if (emitter.device !== 'webgpu') return emitter.emit('LogSoftmax', names, { axis: node.attributes.axis });
+    // WebGPU has no kernel for it.
+    const axis = emitter.constant(array([Number(node.attributes.axis)], [1], 'int64'));
+    const shifted = emitter.emit('Sub', [...names, ...emitter.emit('ReduceMax', [...names, axis], { keepdims: 1 })]);
+    const total = emitter.emit('ReduceSum', [...emitter.emit('Exp', shifted), axis], { keepdims: 1 });
+    return emitter.emit('Sub', [...shifted, ...emitter.emit('Log', total)]);
+  },
 };
 
 function alongLast(operation: Operation, x: Tensor, axis: number): Tensor {
