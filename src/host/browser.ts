@@ -1,10 +1,12 @@
 /** The browser half of the host: files in memory, Web Workers, and what a page tells of its machine. */
 
 import * as files from './browser-files.js';
+import * as pictures from './browser-pictures.js';
 import { TesseraError } from './error.js';
 import type { Host, ParentPort, WorkerHandle, WorkerOptions } from './types.js';
 
 export * from './browser-files.js';
+export * from './browser-pictures.js';
 export type * from './types.js';
 
 /** The browser's name of itself. */
@@ -105,6 +107,7 @@ function transferable(buffers: readonly ArrayBufferLike[]): ArrayBuffer[] {
 /** All of this half as one value, which also proves that nothing of the interface is missing. */
 export const host: Host = {
   ...files,
+  ...pictures,
   platform,
   isPage,
   sharesMemory,

@@ -4,6 +4,10 @@
  * this folder (layers 0 to 3) imports anything of Node or of the page.
  */
 
+import type { PictureHost } from './picture-types.js';
+
+export type * from './picture-types.js';
+
 /** A file open for reading at any place. */
 export interface RandomAccess {
   /** The file's size in bytes when it was opened. */
@@ -87,7 +91,7 @@ export interface ParentPort {
 }
 
 /** Everything a host offers. Both halves export these as named functions. */
-export interface Host {
+export interface Host extends PictureHost {
   /** The program and machine in one line, for `environment.json`. */
   readonly platform: string;
 
