@@ -1,5 +1,6 @@
 /** The field's files: safetensors, PyTorch's checkpoints, Hugging Face model folders, text corpora. */
 
+export { readFile } from '#host';
 export {
   type Corpus,
   type CorpusCursor,
@@ -9,8 +10,19 @@ export {
   openCorpus,
 } from './corpus.js';
 export { type ModelFolder, type ModelFolderContent, readModelFolder, writeModelFolder } from './huggingface.js';
+export * from './images.js';
 export { isJsonObject, type Json, type JsonObject, parseJson, readJsonObject, writeJson } from './json.js';
+export * from './onnx.js';
 export { isWeightsName, openWeights } from './open-weights.js';
+export {
+  openParquet,
+  type ParquetBatch,
+  type ParquetColumn,
+  type ParquetRow,
+  type ParquetRowOptions,
+  type ParquetTable,
+  type ParquetValue,
+} from './parquet.js';
 export {
   type PortDraw,
   type PortRole,
@@ -25,5 +37,7 @@ export {
   writeProgramsFile,
 } from './programs.js';
 export { type OpenPytorchOptions, openPytorch } from './pytorch.js';
+export { mixToMono, type ResampleQuality, resampleSound } from './resample-sound.js';
 export * from './safetensors.js';
 export { findInvalidUtf8 } from './utf8.js';
+export * from './wav.js';
