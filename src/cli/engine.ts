@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAdapter, openLanguageModel } from '../language-models/index.js';
 import { mergeLora } from '../nn/index.js';
-import { createRuntime, type Device, type Runtime, TesseraError } from '../tensor/index.js';
+import { createRuntime, DEVICES, type Device, type Runtime, TesseraError } from '../tensor/index.js';
 import type { Output } from './output.js';
 
 /** What `--device` and `--threads` gave. */
@@ -12,8 +12,6 @@ export interface EngineChoices {
   readonly device?: string;
   readonly threads?: number;
 }
-
-const DEVICES = ['auto', 'cpu', 'wasm', 'webgpu', 'cuda'] as const;
 
 /** Starts an engine. @throws bad-option for an unknown name; not-found or unsupported for one that is not there. */
 export async function openEngine(choices: EngineChoices, output?: Output): Promise<Runtime> {
@@ -25,9 +23,11 @@ export async function openEngine(choices: EngineChoices, output?: Output): Promi
 }
 
 function deviceOf(name: string): Device | 'auto' {
-  const found = DEVICES.find((device) => device === name);
+  const found = (['auto', ...DEVICES] as const).find((device) => device === name);
   if (found !== undefined) return found;
-  throw new TesseraError('bad-option', `There is no device "${name}".`, { hint: 'Choose auto, cpu or wasm.' });
+  throw new TesseraError('bad-option', `There is no device "${name}".`, {
+    hint: `Choose auto, ${DEVICES.join(', ')}; tessera doctor tells which are there.`,
+  });
 }
 
 /** The model's own folder: `path` itself, or `model` in it when it is the folder of a run. */

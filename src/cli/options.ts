@@ -60,7 +60,7 @@ export function withCommon(command: Command): Command {
 /** Adds the options that choose an engine. */
 export function withEngine(command: Command): Command {
   return command
-    .option('--device <name>', 'auto, cpu (native) or wasm (default: auto)')
+    .option('--device <name>', 'auto (the best there is), cpu, wasm, webgpu or cuda (default: auto)')
     .option('--threads <n>', 'threads of the engine (default: all cores)', wholeNumber(1));
 }
 

@@ -157,7 +157,7 @@ const cases: readonly Case[] = [
   {
     what: 'a device that is not there',
     args: () => train('book.txt', 'new', '--device', 'cuda'),
-    says: /device "cuda" cannot be used/,
+    says: /device "cuda" is not there/,
   },
   {
     what: 'a device that does not exist',
