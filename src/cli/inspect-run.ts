@@ -1,25 +1,14 @@
 /** The work of `tessera inspect`: a path becomes parts, each with a value for programs and lines for people. */
 
 import { basename, join } from 'node:path';
-import { listDirectory, readFile, stat } from '#host';
-import {
-  isJsonObject,
-  isWeightsName,
-  type Json,
-  type JsonObject,
-  openWeights,
-  readJsonObject,
-} from '../formats/index.js';
-import { readRun } from '../nn/index.js';
-import { decodeModel, dtypeOf, type ModelProto, TesseraError } from '../tensor/index.js';
+import { listDirectory, stat } from '#host';
+import { isJsonObject, isWeightsName, type JsonObject, openWeights, readJsonObject } from '../formats/index.js';
+import { TesseraError } from '../host/error.js';
 import { loadTokenizer, openTokenizer, type Tokenizer } from '../tokenizers/index.js';
+import { mediaPart } from './inspect-media.js';
+import { onnxPart } from './inspect-onnx.js';
+import { type Part, shorten } from './inspect-part.js';
 import { count, type Output, size, table } from './output.js';
-
-interface Part {
-  readonly name: string;
-  readonly value: Json;
-  readonly lines: string;
-}
 
 /** Shows what is at a path. @throws not-found, bad-file, bad-input for what is none of the known kinds. */
 export async function inspect(path: string, output: Output): Promise<void> {
@@ -57,6 +46,8 @@ async function inspectFolder(folder: string): Promise<Part[]> {
 }
 
 async function inspectRunFolder(folder: string): Promise<Part[]> {
+  // Only a run's folder needs the code of training.
+  const { readRun } = await import('../nn/index.js');
   const run = await readRun(folder);
   if (run === undefined) throw new TesseraError('not-found', `There is no run in ${folder}.`);
   const checkpoints = run.checkpoints.map(({ path }) => path);
@@ -76,9 +67,13 @@ async function inspectRunFolder(folder: string): Promise<Part[]> {
 async function inspectFile(path: string): Promise<Part> {
   if (/\.(safetensors|bin|pt|pth|ckpt)(\.index\.json)?$/.test(path)) return tensorsPart(path);
   if (path.endsWith('.onnx')) return onnxPart(path);
+  const media = await mediaPart(path);
+  if (media !== undefined) return media;
   if (!path.endsWith('.json')) {
     throw new TesseraError('bad-input', `${path} is none of the files that can be inspected.`, {
-      hint: 'Give a .safetensors, .bin, .pt, .pth, .onnx or tokenizer.json file, or the folder of a model.',
+      hint:
+        'Give a .safetensors, .bin, .pt, .pth, .onnx, .parquet, .wav, picture or tokenizer.json file, ' +
+        'or the folder of a model.',
     });
   }
   const content = await readJsonObject(path);
@@ -129,10 +124,6 @@ function tokenizerPart(name: string, tokenizer: Tokenizer): Part {
   return { name, value, lines };
 }
 
-function shorten(text: string): string {
-  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
-}
-
 async function tensorsPart(path: string): Promise<Part> {
   const file = await openWeights(path);
   try {
@@ -165,52 +156,4 @@ async function tensorsPart(path: string): Promise<Part> {
   } finally {
     await file.close();
   }
-}
-
-type ValueInfo = ModelProto['graph']['input'][number];
-
-async function onnxPart(path: string): Promise<Part> {
-  const bytes = await readFile(path);
-  let model: ModelProto;
-  try {
-    model = decodeModel(bytes);
-    if (model.graph === undefined || model.irVersion === undefined) throw new Error('It has no graph.');
-  } catch (cause) {
-    throw new TesseraError('bad-file', `${path} cannot be read as ONNX.`, {
-      cause,
-      hint: 'It is damaged or of another format.',
-    });
-  }
-  const { graph } = model;
-  const weights = new Set(graph.initializer.map(({ name }) => name));
-  const inputs = graph.input.filter(({ name }) => !weights.has(name)).map(describeValue);
-  const outputs = graph.output.map(describeValue);
-  const opsets = model.opsetImport.map(
-    ({ domain, version }) => `${domain === undefined || domain === '' ? 'ai.onnx' : domain} ${version}`,
-  );
-  const rows = [
-    ...inputs.map((value) => ['input', ...row(value)]),
-    ...outputs.map((value) => ['output', ...row(value)]),
-  ];
-  return {
-    name: basename(path),
-    value: { nodes: graph.node.length, weights: weights.size, opsets, bytes: bytes.length, inputs, outputs },
-    lines: `${table(['', 'name', 'type', 'shape'], rows)}\n${count(graph.node.length)} nodes, ${count(weights.size)} weights, ${opsets.join(', ')}, ${size(bytes.length)}`,
-  };
-}
-
-interface Described {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: (string | number)[];
-}
-
-function describeValue({ name, type }: ValueInfo): Described & JsonObject {
-  const element = type?.tensorType?.elemType ?? 0;
-  const shape = (type?.tensorType?.shape?.dim ?? []).map(({ dimValue, dimParam }) => dimParam ?? Number(dimValue ?? 0));
-  return { name, dtype: dtypeOf(element) ?? `element type ${element}`, shape };
-}
-
-function row({ name, dtype, shape }: Described): string[] {
-  return [name, dtype, `[${shape.join(', ')}]`];
 }
