@@ -29,12 +29,17 @@
  *   3->32, 3 x 3, 32 x 32                       4.5                     4.0                  1.4
  *   64->128, 1 x 1, 32 x 32                     6.6                     4.7                  5.1
  *   128 depthwise, 3 x 3, 32 x 32              19.2                    22.8                 32.0
- *   3->192, 8 x 8 patches                                                                    3.5
+ *   64->128, 2 x 2 patches to 16 x 16          10.9                                             10.3     as rows: 12.5
+ *   64->128, 4 x 4 patches to 8 x 8            11.0                                             17.8     as rows:  8.8
+ *   3->192, 8 x 8 patches to 8 x 8                                                               4.6     as rows:  2.0
+ *   3->384, 16 x 16 patches to 14 x 14                                                          67.0     as rows: 36.3
  *
  * (Also tried for the kernel: rows with channels last 43.0 at 64->64, taps cut out of one flat row 30.8, the runtime's
- * UnfoldTensor 217, Conv with batch and channels exchanged the slowest.) So: the input by a Conv with the kernel flipped
- * where the stride is 1, else by ConvTranspose; the kernel by im2col for few channels and for patches, by one batched
- * product where it has one tap, else a tap at a time with the batch folded into the sum.
+ * UnfoldTensor 217; on a quiet machine Conv with batch and channels exchanged ran at 38 GFLOP/s, a tap at a time at 97.)
+ * So: the input by a Conv with the kernel flipped
+ * where the stride is 1, else by ConvTranspose; the kernel by im2col for few channels, by patches laid out as rows
+ * where they tile the picture, by one batched product where it has one tap, else a tap at a time with the batch folded
+ * into the sum.
  *
  * Conv has no float64 kernel: there the sum is a product with the unfolded picture (fold.ts).
  */
