@@ -43,12 +43,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     },
     compile: async <S, In, Out>(f: Traceable<S, In, Out>, specs: ProgramSpecs<S, In>) => {
       const found = trace(f, specs);
-      const {
-        lowered,
-        plan: partial,
-        checked,
-        ...replaced
-      } = lowerForRuns(found, device, specs);
+      const { lowered, plan: partial, checked, ...replaced } = lowerForRuns(found, device, specs);
       const plan: Plan = { ...partial, seed: specs.seed ?? 0, threads: specs.threads };
       const inputNames = new Set(lowered.model.graph.input.map(({ name }) => name));
       const id = await loadModel(engine, lowered, plan).catch((error: unknown) => {
