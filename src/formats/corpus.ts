@@ -9,7 +9,6 @@ import { type CorpusFile, findCorpusFiles } from './corpus-files.js';
 import { fingerprintBytes, fingerprintFiles } from './corpus-fingerprint.js';
 import { readJsonLines, readPlainText } from './corpus-read.js';
 import type { Corpus, CorpusCursor, CorpusDocument, CorpusOptions } from './corpus-types.js';
-import { readTableText } from './parquet-corpus.js';
 import { countLines, findInvalidUtf8 } from './utf8.js';
 
 export type * from './corpus-types.js';
@@ -113,10 +112,17 @@ async function* readFiles(
   if (!found) throw new TesseraError('bad-input', 'There is no text in any of the files.');
 }
 
-function readFile(file: CorpusFile, from: CorpusCursor, options: ReadingOptions): AsyncGenerator<CorpusDocument> {
-  if (file.table) return readTableText(file.path, from, options.field, options.signal);
-  if (file.jsonLines) return readJsonLines(file.path, from, options.field, options.signal);
-  return readPlainText(file.path, from, options.documentBytes, options.signal);
+async function* readFile(
+  file: CorpusFile,
+  from: CorpusCursor,
+  { field, documentBytes, signal }: ReadingOptions,
+): AsyncGenerator<CorpusDocument> {
+  if (file.table) {
+    // Only tables need their reader, which is the largest of the three.
+    const { readTableText } = await import('./parquet-corpus.js');
+    yield* readTableText(file.path, from, field, signal);
+  } else if (file.jsonLines) yield* readJsonLines(file.path, from, field, signal);
+  else yield* readPlainText(file.path, from, documentBytes, signal);
 }
 
 function checkCursor(cursor: CorpusCursor, files: number): void {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -165,6 +166,22 @@ describe('what cannot be decoded', () => {
       code: 'bad-input',
       message: 'The picture given is 12000 x 12000 pixels, more than the 100000000 that are allowed.',
     });
+  });
+
+  it('is every picture where sharp is not installed, and the hint says what to do', () => {
+    const hide = `export const resolve = (name, context, next) => {
+      if (name === 'sharp') throw new Error('hidden');
+      return next(name, context);
+    };`;
+    const data = (script: string): string => `data:text/javascript,${encodeURIComponent(script)}`;
+    const script = `import { decodeImage } from 'tessera-kit/formats';
+      await decodeImage(new Uint8Array(9)).catch(({ code, message, hint }) => console.log(code, message, hint));`;
+    const register = `import { register } from 'node:module'; register(${JSON.stringify(data(hide))});`;
+    const given = ['--import', data(register), '--input-type=module', '-e', script];
+    const { stdout } = spawnSync(process.execPath, given, { encoding: 'utf8' });
+    expect(stdout).toBe(
+      'not-found Pictures need the package sharp, which is not installed. Install it with: npm i sharp\n',
+    );
   });
 
   it('of any changed byte is a TesseraError, or a picture of the size that is told', async () => {
