@@ -3,11 +3,12 @@
  * gradients. It runs in a thread of its own, so that this one stays free. What is fed is checked against what the model
  * declares before the runtime sees it.
  *
- * Limits: sizes that have names may be anything here: whether they agree, the runtime finds. Feeds and outputs are dense tensors of Tessera's types; sequences, strings and other types are refused by name,
- * and outputs of such types are left out unless they are asked for. WebAssembly reads no external data.
+ * Limits: whether sizes that have names agree with each other, only the runtime finds. Feeds and outputs are dense tensors
+ * of Tessera's types; sequences, strings and other types are refused by name, and outputs of such types are left out
+ * unless they are asked for. In a page, and with WebAssembly, the model is held in memory and external data is not read.
  */
 
-import { readFile, stat } from '#host';
+import { isPage, readFile, stat } from '#host';
 import { TesseraError } from '../../host/error.js';
 import { BYTES, type NDArray, sizeOf } from '../ndarray.js';
 import { type Engine, type EngineOptions, localEngine, type Plan, type Port } from './engine.js';
@@ -52,20 +53,16 @@ const PLAN: Plan = {
 };
 
 /**
- * Opens an `.onnx` file, with its external data beside it, or a model's bytes.
+ * Opens an `.onnx` file, with its external data beside it (in a page its address), or a model's bytes.
  * @throws not-found; bad-file, with ONNX Runtime's reason, when it makes no session of it; what `createRuntime` throws.
  */
 export async function openFrozen(model: string | Uint8Array, options: FrozenOptions = {}): Promise<FrozenModule> {
   const { worker = true, ...engineOptions } = options;
   const called = typeof model === 'string' ? model : 'The model given';
-  if (typeof model === 'string' && (await stat(model))?.kind !== 'file') {
-    throw new TesseraError('not-found', `There is no file ${model}.`, { hint: 'Check the path.' });
-  }
   const engine = worker ? remoteEngine() : localEngine();
   try {
     const { device } = await engine.open(engineOptions);
-    // The WebAssembly build has no files.
-    const source = typeof model === 'string' && device === 'wasm' ? await readFile(model) : model;
+    const source = typeof model === 'string' ? await locate(model, isPage || device === 'wasm') : model;
     // The bytes move to the engine's thread: the caller keeps theirs.
     const program = await engine.load(source instanceof Uint8Array ? source.slice() : source, PLAN).catch((cause) => {
       throw explain(cause, `${called} cannot be opened by ONNX Runtime`, 'bad-file');
@@ -82,6 +79,13 @@ export async function openFrozen(model: string | Uint8Array, options: FrozenOpti
     await engine.close();
     throw error;
   }
+}
+
+/** What the engine opens: the path of a file that is there, or its bytes where the engine has no files. */
+async function locate(path: string, inMemory: boolean): Promise<string | Uint8Array> {
+  if (inMemory) return readFile(path);
+  if ((await stat(path))?.kind === 'file') return path;
+  throw new TesseraError('not-found', `There is no file ${path}.`, { hint: 'Check the path.' });
 }
 
 interface Opened {
