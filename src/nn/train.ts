@@ -231,6 +231,8 @@ async function* runTo<P, B, O, Q>(
     };
   } finally {
     await flight?.catch(() => undefined);
+    // What a run that failed had logged is on the disk before anybody hears of the failure.
+    await folder?.flush().catch(() => undefined);
   }
 }
 
