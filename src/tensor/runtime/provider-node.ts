@@ -92,7 +92,8 @@ const PROBE = 'CAo6JgoLCgF4EgF5IgNOZWcSAXBaCQoBeBIECgIIAWIJCgF5EgQKAggBQgIQFQ=='
 /** Opens a session of one node on a device: the way to know whether it is there. */
 async function tried(InferenceSession: OrtModule['InferenceSession'], device: Device): Promise<void> {
   const options = { executionProviders: [device], logSeverityLevel: 4 } as const;
-  await (await InferenceSession.create(Buffer.from(PROBE, 'base64'), options)).release();
+  const model = Uint8Array.from(atob(PROBE), (character) => character.charCodeAt(0));
+  await (await InferenceSession.create(model, options)).release();
 }
 
 async function best(threads: number): Promise<Provider> {
