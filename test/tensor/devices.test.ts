@@ -63,11 +63,13 @@ try {
       call.at('wide');
       return { out: t.add(x, x) };
     }, { state: {}, input: wide });
+    const half = await runtime.compile((_s, { x }) => ({ out: t.cast(t.mul(t.cast(x, 'float16'), t.cast(x, 'float16')), 'float32') }), { state: {}, input });
+    const halved = await half.run(runtime.join({}), input).then(({ out }) => [...out.data], failed);
     const { w, count } = await state.read();
     await state.view('frozen').write(t.random(4).normal([8]));
     const after = (await step.run(state, input)).out.data[0];
     told[worker] = {
-      losses: [...losses, after], w: [...w.data], count: [...count.data], cache: [...(await cache.read()).k.data], over,
+      losses: [...losses, after], w: [...w.data], count: [...count.data], cache: [...(await cache.read()).k.data], over, halved,
       fallbacks: [step.report.fallbacks, append.report.fallbacks, elsewhere.report.fallbacks],
       wide: [...(await elsewhere.run(runtime.join({}), wide)).out.data],
     };
@@ -88,6 +90,8 @@ interface Told {
   readonly over: readonly string[];
   readonly fallbacks: readonly (readonly string[])[];
   readonly wide: readonly number[];
+  /** A product in half precision, or the code and sentence of a device without it. */
+  readonly halved: readonly (number | string)[];
 }
 
 async function tell(device: string, env: Readonly<Record<string, string>>) {
@@ -114,6 +118,9 @@ describe.skipIf(missing !== undefined)(`on webgpu${missing === undefined ? '' : 
         for (const [i, value] of here[name].entries()) expect(there[name][i]).toBeCloseTo(value, 4);
       }
       for (const name of ['count', 'cache', 'over', 'wide'] as const) expect(there[name]).toEqual(here[name]);
+      if (there.halved[0] === 'unsupported')
+        expect(there.halved[1]).toMatch(/"webgpu" here has no float16, which \w+ needs/);
+      else for (const [i, value] of here.halved.entries()) expect(there.halved[i]).toBeCloseTo(Number(value), 2);
       expect(here.fallbacks).toEqual([[], [], []]);
       expect(there.fallbacks).toEqual([[], [], ['Add (add in wide)']]);
     }

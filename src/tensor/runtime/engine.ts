@@ -230,7 +230,10 @@ class LocalEngine implements Engine {
       feeds[name] = this.tensor(fillDraw(draw, plan.seed, request.step, request.micro));
     }
     if (plan.usesStep) feeds.step = this.tensor({ dtype: 'float32', shape: [], data: Float32Array.of(request.step) });
-    const results = await session.run(feeds, request.out === undefined ? fetches : [...fetches, ...request.out]);
+    const wanted = request.out === undefined ? fetches : [...fetches, ...request.out];
+    const results = await session.run(feeds, wanted).catch((error: unknown) => {
+      throw withoutHalf(error, this.opened());
+    });
     const result = (name: string): SessionValue => {
       const tensor = results[name];
       if (tensor === undefined) throw new Error(`the runtime gave no "${name}"`);
@@ -308,6 +311,16 @@ class LocalEngine implements Engine {
   private tensor(value: NDArray): SessionValue {
     return toValue(this.opened(), value);
   }
+}
+
+/** A graphics device may lack half precision, which shows when a kernel is built. */
+function withoutHalf(error: unknown, { device }: Provider): unknown {
+  const kernel = error instanceof Error ? /Program (\w+) requires f16/.exec(error.message)?.[1] : undefined;
+  if (kernel === undefined) return error;
+  return new TesseraError('unsupported', `The device "${device}" here has no float16, which ${kernel} needs.`, {
+    hint: 'Cast to float32 before it, or choose another device.',
+    cause: error,
+  });
 }
 
 /** Gives a device's memory back. */
