@@ -17,7 +17,7 @@ import { isResident, leavesDevice, openSession, type Session, type SessionValue,
 /** How an engine is set up. */
 export interface EngineOptions {
   readonly device?: Device | 'auto';
-  /** Threads of one session; all cores when absent. */
+  /** Threads of one session; when absent all cores, in a page half of them up to four. */
   readonly threads?: number;
 }
 

@@ -30,9 +30,15 @@ function gpu(): Gpu | undefined {
   return (globalThis.navigator as { readonly gpu?: Gpu } | undefined)?.gpu;
 }
 
-/** Threads a page may have: one where memory cannot be shared. @throws unsupported when more were asked for. */
+/** Threads that wait for work keep their cores busy, and the page and its own threads need some too. */
+const MOST_THREADS = 4;
+
+/**
+ * Threads a page may have: by default half of the cores, up to four; one where memory cannot be shared.
+ * @throws unsupported when more were asked for
+ */
 function pageThreads(wanted: number | undefined): number {
-  if (sharesMemory()) return wanted ?? cores();
+  if (sharesMemory()) return wanted ?? Math.min(MOST_THREADS, Math.ceil(cores() / 2));
   if (wanted !== undefined && wanted > 1) {
     throw new TesseraError(
       'unsupported',
