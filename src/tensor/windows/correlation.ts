@@ -212,8 +212,13 @@ function byTransposed(emitter: Emitter, y: Tensor, weight: Tensor, { window, gro
     pads: onnxPads(window),
     group: groups,
   };
-  const names = [y, weight].map(emitter.name);
-  return emitOne(emitter, 'ConvTranspose', names, { ...settings, output_padding: rest });
+  const [from, filters] = [emitter.name(y), emitter.name(weight)];
+  const transposed = (kernels: string): string =>
+    emitOne(emitter, 'ConvTranspose', [from, kernels], { ...settings, output_padding: rest });
+  if (emitter.device !== 'webgpu' || groups === 1 || weight.shape[1] !== 1) return transposed(filters);
+  // WebGPU's kernel is wrong for groups of one channel: each gets a second one of zeros, which is cut out again.
+  const doubled = emitOne(emitter, 'Pad', [filters, vector(emitter, [0, 0, 0, 0, 0, 1, 0, 0])], { mode: 'constant' });
+  return cut(emitter, transposed(doubled), [1], { starts: [0], ends: [2 * groups], steps: [2] });
 }
 
 interface Sizes {
