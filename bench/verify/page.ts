@@ -1,6 +1,6 @@
 /**
  * One training script everywhere: in Node on the native CPU, in Node on WebAssembly, and in a headless Chromium page on
- * WebAssembly with and without cross-origin isolation; on WebGPU in the page and in Node with the software device that
+ * WebAssembly with and without cross-origin isolation, of one thread and of two; on WebGPU in the page and in Node with the software device that
  * Chromium brings. From the same seed the gradients at step 0 agree within 1e-5, the losses within 1e-4 to step 20 and
  * within 1e-2 to step 100. What cannot run here is named. `--steps N` shortens the run for a try.
  */
@@ -72,7 +72,9 @@ export default async function run(args: readonly string[]): Promise<{ ok: boolea
         const served = await serve(folder, { isolated });
         const runs: readonly (readonly [string, ScriptOptions])[] = [
           ['wasm', { device: 'wasm', steps }],
-          ...(isolated ? [] : [['webgpu', { device: 'webgpu', steps }] as const]),
+          ...(isolated
+            ? [['wasm of two threads', { device: 'wasm', threads: 2, steps }] as const]
+            : [['webgpu', { device: 'webgpu', steps }] as const]),
         ];
         for (const [device, options] of runs) {
           const name = `page ${device}${isolated ? ', isolated' : ''}`;

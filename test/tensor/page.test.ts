@@ -53,7 +53,15 @@ describe.skipIf(missing !== undefined)(`a page${missing === undefined ? '' : ` (
     { timeout: PATIENCE },
     async (isolated) => {
       const { page, complaints } = await open(isolated);
-      const { result, error, isolated: found } = await runInPage(page, { device: 'wasm', steps: STEPS });
+      const {
+        result,
+        error,
+        isolated: found,
+      } = await runInPage(page, {
+        device: 'wasm',
+        threads: isolated ? 2 : undefined,
+        steps: STEPS,
+      });
       expect(error).toBeUndefined();
       expect(found).toBe(isolated);
       if (result === undefined) throw new Error('no result');
@@ -61,7 +69,7 @@ describe.skipIf(missing !== undefined)(`a page${missing === undefined ? '' : ` (
       expect(isNear(far), JSON.stringify(far)).toBe(true);
       expect(result.losses.at(-1)).toBeLessThan(result.losses[0] ?? 0);
       expect(result.about.includes('one thread since the page is not cross-origin isolated')).toBe(!isolated);
-      expect(isolated || result.threads === 1).toBe(true);
+      expect(result.threads).toBe(isolated ? 2 : 1);
       expect(complaints).toEqual([]);
     },
   );
