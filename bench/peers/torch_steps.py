@@ -102,7 +102,8 @@ def serve(tensors, loss_of, note=''):
         return
     step = trainer(list(tensors), loss_of)
     capability = os.environ.get('ATEN_CPU_CAPABILITY', '')
-    words = ['tuned' if TUNED else 'plain', capability, note, f'product error {error:.0e}']
+    blas = [f'{name}={os.environ[name]}' for name in ('OPENBLAS_CORETYPE', 'OPENBLAS_L2_SIZE') if name in os.environ]
+    words = ['tuned' if TUNED else 'plain', capability, *blas, note, f'product error {error:.0e}']
     ready = {'ready': True, 'version': torch.__version__, 'threads': torch.get_num_threads()}
     print(json.dumps({**ready, 'note': ' '.join(filter(None, words))}), flush=True)
     for line in sys.stdin:

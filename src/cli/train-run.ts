@@ -88,6 +88,8 @@ export async function runTrain(choices: TrainChoices, { output, signal }: Job): 
       rematerialize: choices.rematerialize,
       precision: choices.precision,
     };
+    if (choices.precision === 'mixed' && (runtime.device === 'cpu' || runtime.device === 'wasm'))
+      output.note(`The device ${runtime.device} multiplies in float32 all the same: it has no float16 products.`);
     if (choices.dryRun) return await dryRun(options, { tokensPerUpdate: batch * length * choices.accumulate, output });
     const end = await followTraining(
       train({

@@ -5,6 +5,7 @@
  */
 
 import { TesseraError, throwIfAborted } from './error.js';
+import { textOf } from './text-file.js';
 import type { ByteStreamOptions, DirectoryEntry, FileStatus, FileWriter, RandomAccess } from './types.js';
 
 interface File {
@@ -88,12 +89,7 @@ export async function readFile(path: string): Promise<Uint8Array> {
 
 /** A whole file as UTF-8 text. @throws not-found; bad-file when it is not UTF-8. */
 export async function readTextFile(path: string): Promise<string> {
-  const bytes = await readFile(path);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    throw new TesseraError('bad-file', `${path} is not UTF-8 text.`, { cause: error });
-  }
+  return textOf(path, await readFile(path));
 }
 
 /** Opens a file for reading by offset; one that is fetched is held whole. @throws not-found, bad-input. */

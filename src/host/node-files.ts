@@ -12,6 +12,7 @@ import { createGunzip } from 'node:zlib';
 import { glob as tinyGlob } from 'tinyglobby';
 import { TesseraError, throwIfAborted } from './error.js';
 import { codeOf, readingError, writingError } from './node-errors.js';
+import { textOf } from './text-file.js';
 import type { ByteStreamOptions, DirectoryEntry, FileStatus, FileWriter, RandomAccess } from './types.js';
 
 /** A whole file. @throws not-found, bad-input when it cannot be read. */
@@ -26,12 +27,7 @@ export async function readFile(path: string): Promise<Uint8Array> {
 
 /** A whole file as UTF-8 text, without a byte order mark. @throws bad-file when it is not UTF-8. */
 export async function readTextFile(path: string): Promise<string> {
-  const bytes = await readFile(path);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    throw new TesseraError('bad-file', `${path} is not UTF-8 text.`, { cause: error });
-  }
+  return textOf(path, await readFile(path));
 }
 
 /** Opens a file for reading by offset. @throws not-found, bad-input. */

@@ -1,5 +1,6 @@
 /** Rotary positions as Hugging Face's `config.json` describes them: `rope_scaling`, or `rope_parameters` in newer files. */
 
+import type { JsonObject } from '../formats/index.js';
 import { TesseraError } from '../tensor/index.js';
 import type { RotaryOptions, RotaryScaling } from './rotary-scaling.js';
 
@@ -136,9 +137,52 @@ function scalingOf(given: Fields, config: Fields): RotaryScaling | undefined {
   }
 }
 
+/** The scaling as `rope_scaling` of a `config.json`; `ntk` has no name there, so that only other readers of it may know it. */
+export function writeRotaryScaling(scaling: RotaryScaling): JsonObject {
+  const type = { rope_type: scaling.kind };
+  switch (scaling.kind) {
+    case 'linear':
+    case 'ntk':
+      return { ...type, factor: scaling.factor };
+    case 'dynamic':
+      return { ...type, factor: scaling.factor, original_max_position_embeddings: scaling.originalLength };
+    case 'llama3':
+      return {
+        ...type,
+        factor: scaling.factor,
+        low_freq_factor: scaling.lowFrequencyFactor,
+        high_freq_factor: scaling.highFrequencyFactor,
+        original_max_position_embeddings: scaling.originalLength,
+      };
+    case 'yarn':
+      return {
+        ...type,
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalLength,
+        ...named({
+          beta_fast: scaling.betaFast,
+          beta_slow: scaling.betaSlow,
+          attention_factor: scaling.attentionFactor,
+          mscale: scaling.mscale,
+          mscale_all_dim: scaling.mscaleAll,
+        }),
+        ...(scaling.truncate === false ? { truncate: false } : {}),
+      };
+    case 'longrope':
+      return {
+        ...type,
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalLength,
+        short_factor: [...scaling.shortFactors],
+        long_factor: [...scaling.longFactors],
+        ...named({ attention_factor: scaling.attentionFactor }),
+      };
+  }
+}
+
 /** Only what is there. */
-function named<T extends Readonly<Record<string, number | undefined>>>(fields: T): { [K in keyof T]?: number } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: number;
-  };
+function named<K extends string>(fields: Readonly<Record<K, number | undefined>>): { [name in K]?: number } {
+  const found: { [name in K]?: number } = {};
+  for (const name in fields) if (fields[name] !== undefined) found[name] = fields[name];
+  return found;
 }

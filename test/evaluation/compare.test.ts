@@ -11,19 +11,17 @@ import {
   plotComparison,
 } from 'tessera-kit/evaluation';
 import { corpusFromStrings } from 'tessera-kit/formats';
-import { createRuntime, type Runtime } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleText } from '../../scripts/smoke.mjs';
+import { testRuntime } from '../runtime.js';
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 
 beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
   folder = await mkdtemp(join(tmpdir(), 'tessera-compare-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -3,19 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { forward, saveTextModel } from 'tessera-kit/language-models';
 import { openRun, readPrograms } from 'tessera-kit/run';
-import { array, createRuntime, evaluate, type Runtime, random } from 'tessera-kit/tensor';
+import { array, evaluate, random } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../plain-call.js';
+import { testRuntime } from '../runtime.js';
 import { rowsOf, strongGpt, tokenizer, writeGptPrograms } from './folders.js';
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ worker: false });
   folder = await mkdtemp(join(tmpdir(), 'run-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -6,19 +6,18 @@ import { join } from 'node:path';
 import { openSafetensors } from 'tessera-kit/formats';
 import { type AdaptModelOptions, adaptModel, gpt, loadAdapter, toPublished } from 'tessera-kit/language-models';
 import { mergeLora } from 'tessera-kit/nn';
-import { type Arrays, array, createRuntime, mapArrays, type Runtime, random, specsOf } from 'tessera-kit/tensor';
+import { type Arrays, array, mapArrays, random, specsOf } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { GPT2, GPT2_ALL, type Layout, LLAMA, LLAMA_ALL } from './peft-layout.js';
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder = '';
 beforeAll(async () => {
-  runtime = await createRuntime({ threads: 1, worker: false });
   folder = await mkdtemp(join(tmpdir(), 'tessera-adapters-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

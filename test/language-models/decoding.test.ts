@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { type DecoderStep, decode, type GenerateOptions, openCachedDecoder, stopFilter } from 'tessera-kit/nn';
-import { add, array, createRuntime, type Runtime, type Tensor } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { add, array, type Tensor } from 'tessera-kit/tensor';
+import { describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { byteCoder, handMade, handMadeCached, handMadeLogits, hashDecoder, hashedLogits } from './decoding-models.js';
+
+const runtime = await testRuntime();
 
 const VOCABULARY = 20;
 /** No token of the vocabulary unless a test says so: nothing ends early. */
@@ -183,12 +186,6 @@ describe('a stop text', () => {
 });
 
 describe('caches on the device', () => {
-  let runtime: Runtime;
-  beforeAll(async () => {
-    runtime = await createRuntime({ worker: false, threads: 1 });
-  });
-  afterAll(() => runtime.dispose());
-
   const CONTEXT = 150;
   const weights = handMade(CONTEXT);
   const sequence = (length: number, seed: number): number[] =>

@@ -17,20 +17,12 @@ import {
   saveGpt,
   toConfig,
 } from 'tessera-kit/language-models';
-import {
-  array,
-  arrayLeaves,
-  createRuntime,
-  encodeFiles,
-  evaluate,
-  mapArrays,
-  type Runtime,
-  random,
-  TesseraError,
-} from 'tessera-kit/tensor';
+import type { RotaryScaling } from 'tessera-kit/nn';
+import { array, arrayLeaves, encodeFiles, evaluate, mapArrays, random, TesseraError } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../plain-call.js';
+import { testRuntime } from '../runtime.js';
 import { referenceLogits } from './reference.js';
 
 const tokenizer = byteTokenizer();
@@ -46,6 +38,10 @@ const FORMS: readonly (readonly [string, GptChoices])[] = [
   ['gpt2', { ...SMALL, style: 'gpt2', heads: 3 }],
   ['llama', { ...SMALL, style: 'llama', heads: 2, tied: false }],
   ['llama with grouped queries', { ...SMALL, style: 'llama', heads: 6, kvHeads: 2, head: 4 }],
+  [
+    'llama with interpolated positions',
+    { ...SMALL, style: 'llama', heads: 2, ropeScaling: { kind: 'linear', factor: 4 } },
+  ],
 ];
 
 /** Parameters large enough that every path matters. */
@@ -74,14 +70,12 @@ async function fullLogits(choices: GptChoices, ids: readonly number[]): Promise<
   return (out as { data: Float32Array }).data;
 }
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ worker: false });
   folder = await mkdtemp(join(tmpdir(), 'gpt-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -217,6 +211,49 @@ describe.each(FORMS)('%s', (name, choices) => {
   });
 });
 
+describe('scaled rotary positions', () => {
+  const scalings: readonly RotaryScaling[] = [
+    { kind: 'linear', factor: 4 },
+    { kind: 'ntk', factor: 4 },
+    { kind: 'dynamic', factor: 2, originalLength: 16 },
+    { kind: 'llama3', factor: 8, originalLength: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4 },
+    { kind: 'yarn', factor: 4, originalLength: 4, betaFast: 16, truncate: false, mscale: 0.5, mscaleAll: 0.7 },
+    {
+      kind: 'longrope',
+      factor: 1,
+      originalLength: 16,
+      shortFactors: [1, 1.5],
+      longFactors: [2, 3],
+      attentionFactor: 1.1,
+    },
+  ];
+
+  it.each(scalings)('come back from config.json: $kind', (ropeScaling) => {
+    const options = gptOptions({ ...SMALL, heads: 6, ropeScaling });
+    expect(fromConfig(JSON.parse(JSON.stringify(toConfig(options))))).toEqual(options);
+  });
+
+  it('are read in the newer place, and change what is computed', async () => {
+    const choices = { ...SMALL, heads: 2, ropeTheta: 100 };
+    const { rope_theta: _theta, rope_scaling: _none, ...config } = toConfig(gptOptions(choices));
+    const newer = (fields: object) =>
+      fromConfig({ ...config, rope_parameters: { rope_theta: 100, rope_type: 'default', ...fields } });
+    expect(newer({})).toEqual(gptOptions(choices));
+    const llama3 = {
+      rope_type: 'llama3',
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8,
+    };
+    const plain = await fullLogits(choices, text(9));
+    const scaled = await fullLogits(newer(llama3), text(9));
+    expect(scaled).not.toEqual(plain);
+    // The first position is turned by nothing.
+    expect(scaled.subarray(0, SMALL.vocabulary)).toEqual(plain.subarray(0, SMALL.vocabulary));
+  });
+});
+
 describe('generation', () => {
   const { options, parameters } = strongParameters(FORMS[1]?.[1] ?? { vocabulary: 257 });
   const collect = async (choices: object, prompt = 'abc') => {
@@ -269,6 +306,17 @@ describe('bad input', () => {
     ['a gated gpt2', { vocabulary: 10, style: 'gpt2', activation: 'swiglu' }, /no gated activation/],
     ['a token outside', { vocabulary: 10, endOfText: 10 }, /not in a vocabulary of 10/],
     ['no layers', { vocabulary: 10, layers: 0 }, /layers must be a whole number/],
+    [
+      'scaled positions in gpt2',
+      { vocabulary: 10, style: 'gpt2', ropeScaling: { kind: 'linear', factor: 2 } },
+      /no rotary positions/,
+    ],
+    ['a scaling of 0', { vocabulary: 10, ropeScaling: { kind: 'linear', factor: 0 } }, /factor must be above 0/],
+    [
+      'positions that change with the text',
+      { vocabulary: 10, context: 64, ropeScaling: { kind: 'dynamic', factor: 2, originalLength: 32 } },
+      /kind dynamic changes with the length of each text beyond 32/,
+    ],
     ['a dropout of 1', { vocabulary: 10, dropout: 1 }, /dropout must be from 0/],
   ];
   it.each(table)('%s is refused in a sentence', (_name, choices, message) => {
@@ -279,7 +327,11 @@ describe('bad input', () => {
   it('names what a foreign config.json asks for', () => {
     expect(() => fromConfig({ model_type: 'bert' })).toThrow(/model type "bert"/);
     expect(() => fromConfig({ ...toConfig(gptOptions({ vocabulary: 9 })), rope_scaling: { type: 'linear' } })).toThrow(
-      /rope_scaling/,
+      /lack the number "factor"/,
+    );
+    const half = { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } };
+    expect(() => fromConfig({ ...toConfig(gptOptions({ vocabulary: 9 })), ...half })).toThrow(
+      /turns 16 of 32 dimensions/,
     );
     expect(() => fromConfig({ model_type: 'llama' })).toThrow(/lacks the number/);
   });

@@ -13,18 +13,15 @@ import {
   toHNetConfig,
   toPublishedHNet,
 } from 'tessera-kit/language-models';
-import { arrayLeaves, createRuntime, type NDArray, type Runtime, random, TesseraError } from 'tessera-kit/tensor';
+import { arrayLeaves, type NDArray, random, TesseraError } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkpoint, dictionary, type Pickled, tensor } from '../formats/pytorch-writer.js';
+import { testRuntime } from '../runtime.js';
 import { MODELS, type ModelName, someBytes, strong, wholeRows } from './h-net-models.js';
 
 const names = Object.keys(MODELS) as ModelName[];
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ threads: 1, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 /** Reads rows of several lengths at once: a prompt of each, then byte after byte; logits of every position read. */
 async function stepped(

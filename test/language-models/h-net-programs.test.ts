@@ -4,18 +4,16 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor as OnnxTensor } from 'onnxruntime-node';
 import { hNet } from 'tessera-kit/language-models';
 import { openRun, readPrograms } from 'tessera-kit/run';
-import { createRuntime, type Runtime } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { MODELS, type ModelName, someBytes, strong, wholeRows } from './h-net-models.js';
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ threads: 1, worker: false });
   folder = await mkdtemp(join(tmpdir(), 'h-net-programs-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -10,30 +10,27 @@ import {
   array,
   arrayLeaves,
   constant,
-  createRuntime,
   evaluate,
   gradients,
   mapTensors,
   mul,
   type NDArray,
-  type Runtime,
   random,
   specsOf,
   type Tensor,
   type Tensors,
 } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { MODELS, strong } from './h-net-models.js';
 import { expectExactResume } from './resume.js';
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ threads: 1, worker: false });
   folder = await mkdtemp(join(tmpdir(), 'h-net-training-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -24,12 +24,10 @@ import { frozen } from 'tessera-kit/nn';
 import {
   array,
   arrayLeaves,
-  createRuntime,
   evaluate,
   gradients,
   mul,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   sum,
@@ -37,8 +35,11 @@ import {
   TesseraError,
 } from 'tessera-kit/tensor';
 import { byteTokenizer, trainBpe } from 'tessera-kit/tokenizers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { MODELS, type ModelName, someBytes, strong, wholeRows } from './h-net-models.js';
+
+const runtime = await testRuntime();
 
 const float = (values: readonly number[], shape: readonly number[]): NDArray =>
   array(Float32Array.from(values), shape, 'float32');
@@ -272,12 +273,6 @@ describe('routing', () => {
 });
 
 describe('the model', () => {
-  let runtime: Runtime;
-  beforeAll(async () => {
-    runtime = await createRuntime({ threads: 1, worker: false });
-  });
-  afterAll(() => runtime.dispose());
-
   const names = Object.keys(MODELS) as ModelName[];
 
   it.each(names)('with %s sees nothing of the bytes that come', async (name) => {

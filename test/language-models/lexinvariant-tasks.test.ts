@@ -10,23 +10,18 @@ import {
 import {
   cast,
   concat,
-  createRuntime,
   equal,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   slice,
   type Tensor,
   TesseraError,
 } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ worker: false, threads: 1 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 describe('tasks', () => {
   const symbols = [3, 4, 5, 6, 7, 8, 9, 10];

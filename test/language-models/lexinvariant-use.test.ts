@@ -18,26 +18,14 @@ import {
 } from 'tessera-kit/language-models';
 import { frozen, openCachedDecoder } from 'tessera-kit/nn';
 import { openRun } from 'tessera-kit/run';
-import {
-  type Arrays,
-  createRuntime,
-  drawRows,
-  type NDArray,
-  type Runtime,
-  random,
-  specsOf,
-  type Tensor,
-} from 'tessera-kit/tensor';
+import { type Arrays, drawRows, type NDArray, random, specsOf, type Tensor } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { stateOf, strong, trained, windowsOf } from './lexinvariant-models.js';
 import { expectExactResume } from './resume.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ worker: false, threads: 1 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 let folder = '';
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lexinvariant-'));

@@ -21,9 +21,7 @@ import {
   type Arrays,
   array,
   arrayLeaves,
-  createRuntime,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   softmax,
@@ -31,14 +29,11 @@ import {
   type Tensor,
 } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { stateOf, strong, trained, windowsOf } from './lexinvariant-models.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ worker: false, threads: 1 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 const SMALL = { vocabulary: 11, layers: 2, width: 24, heads: 2, context: 16 } as const;
 const OPTIONS = lexinvariantOptions(SMALL);

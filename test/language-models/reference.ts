@@ -38,11 +38,12 @@ export function referenceLogits(options: GptOptions, parameters: unknown, ids: r
       (value, i) => ((value - mean) / Math.sqrt(square + options.normEpsilon)) * (weight[i] ?? 0) + (bias?.[i] ?? 0),
     );
   };
+  const stretch = options.ropeScaling?.kind === 'linear' ? options.ropeScaling.factor : 1;
   const turn = (x: number[], position: number): number[] => {
     const half = x.length / 2;
     return x.map((value, i) => {
       const pair = i % half;
-      const angle = position * options.ropeTheta ** (-pair / half);
+      const angle = (position / stretch) * options.ropeTheta ** (-pair / half);
       const other = i < half ? -(x[i + half] ?? 0) : (x[i - half] ?? 0);
       return value * Math.cos(angle) + other * Math.sin(angle);
     });

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { causal, causalRunner, openScorer, type ScoredModel } from 'tessera-kit/nn';
-import { add, constant, createRuntime, gather, matmul, mul, type Runtime, range, reshape } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { add, constant, gather, matmul, mul, range, reshape } from 'tessera-kit/tensor';
+import { describe, expect, it } from 'vitest';
 import { scoreWindows } from '../../dist/nn/windows.js';
+import { testRuntime } from '../runtime.js';
 import {
   bitsOf,
   byteCoder,
@@ -13,11 +14,7 @@ import {
   hashDecoder,
 } from './decoding-models.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ worker: false, threads: 1 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 const END_OF_TEXT = 0;
 const sequence = (length: number): number[] => Array.from({ length }, (_, i) => (i * i * 7 + i * 3 + 1) % 11);

@@ -10,19 +10,11 @@ import {
   tokenformerForward,
 } from 'tessera-kit/language-models';
 import { openRun } from 'tessera-kit/run';
-import {
-  type Arrays,
-  array,
-  createRuntime,
-  evaluate,
-  mapArrays,
-  type NDArray,
-  type Runtime,
-  random,
-} from 'tessera-kit/tensor';
+import { type Arrays, array, evaluate, mapArrays, type NDArray, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../plain-call.js';
+import { testRuntime } from '../runtime.js';
 
 const tokenizer = byteTokenizer();
 const small = tokenformer({ layers: 2, width: 32, heads: 2, nQkv: 10, nO: 12, nFfn: 24, context: 16, tokenizer });
@@ -56,15 +48,13 @@ async function rowsOf(pieces: AsyncIterable<{ row: number; bytes: Uint8Array }>,
   return made;
 }
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ worker: false });
   folder = await mkdtemp(join(tmpdir(), 'tokenformer-export-'));
   await model.save(join(folder, 'model'), parameters);
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

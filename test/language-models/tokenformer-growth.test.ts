@@ -28,10 +28,8 @@ import {
   type Arrays,
   array,
   arrayLeaves,
-  createRuntime,
   evaluate,
   type NDArray,
-  type Runtime,
   random,
   type Tensor,
   TesseraError,
@@ -39,6 +37,7 @@ import {
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../plain-call.js';
+import { testRuntime } from '../runtime.js';
 
 const tokenizer = byteTokenizer();
 const SIZE = { layers: 2, width: 32, heads: 2, nQkv: 8, nO: 6, nFfn: 20, context: 16, tokenizer };
@@ -49,7 +48,7 @@ const PATTERN = 'the quick fox sees a lazy dog and the dog sees it too. '.repeat
 
 type Parameters = Arrays<TokenformerParameters>;
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 let trained: Parameters;
 let losses: number[];
@@ -99,14 +98,12 @@ function rows(matrix: NDArray, from: number, to?: number): number[] {
 }
 
 beforeAll(async () => {
-  runtime = await createRuntime({ worker: false, threads: 1 });
   folder = await mkdtemp(join(tmpdir(), 'tokenformer-growth-'));
   const made = await run(base, { out: path('base'), config: base.options });
   trained = made.parameters;
   losses = made.losses;
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

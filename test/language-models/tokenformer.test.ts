@@ -27,12 +27,10 @@ import {
   array,
   arrayLeaves,
   constant,
-  createRuntime,
   evaluate,
   gradients,
   mapArrays,
   type NDArray,
-  type Runtime,
   random,
   sum,
   TesseraError,
@@ -41,6 +39,7 @@ import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkpoint, dictionary, type Pickled, tensor } from '../formats/pytorch-writer.js';
 import { plainCall } from '../plain-call.js';
+import { testRuntime } from '../runtime.js';
 import { tokenformerReference, weightsOf } from './tokenformer-reference.js';
 
 const tokenizer = byteTokenizer();
@@ -110,14 +109,12 @@ function pytorchBytes(parameters: unknown): Uint8Array {
   return checkpoint(dictionary(entries), storages);
 }
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ worker: false });
   folder = await mkdtemp(join(tmpdir(), 'tokenformer-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

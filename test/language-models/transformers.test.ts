@@ -3,22 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
 import { gpt, initGpt, openGptRunner, saveGpt } from 'tessera-kit/language-models';
-import { createRuntime, mapArrays, type Runtime, random } from 'tessera-kit/tensor';
+import { mapArrays, random } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
 const tokenizer = byteTokenizer();
 let folder: string;
-let runtime: Runtime;
+const runtime = await testRuntime();
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'transformers-'));
-  runtime = await createRuntime({ worker: false });
   env.allowRemoteModels = false;
   env.localModelPath = folder;
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -18,24 +18,12 @@ import {
   type TransformerBlockParameters,
   transformerBlock,
 } from 'tessera-kit/nn';
-import {
-  array,
-  cast,
-  constant,
-  createRuntime,
-  type NDArray,
-  type Runtime,
-  random,
-  type Tensor,
-} from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { array, cast, constant, type NDArray, random, type Tensor } from 'tessera-kit/tensor';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { furthest, numbers, run, slopeError } from './checks.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 interface Projections<L = Tensor> {
   readonly query: L;

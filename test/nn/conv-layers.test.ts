@@ -28,7 +28,6 @@ import {
   type Call,
   cast,
   constant,
-  createRuntime,
   crossEntropyRows,
   evaluate,
   globalAvgPool,
@@ -37,7 +36,6 @@ import {
   mean,
   mul,
   type NDArray,
-  type Runtime,
   random,
   relu,
   specsOf,
@@ -45,7 +43,10 @@ import {
   type Tensor,
   TesseraError,
 } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
 
 const numbers = (x: NDArray | undefined): number[] => Array.from(x?.data ?? [], Number);
 const largest = (a: readonly number[], b: readonly number[]): number => {
@@ -288,12 +289,6 @@ function bars(seed: number, count: number) {
 }
 
 describe('a small net of convolutions, batch norm and pooling', () => {
-  let runtime: Runtime;
-  beforeAll(async () => {
-    runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-  });
-  afterAll(() => runtime.dispose());
-
   test('learns upright bars from lying ones, its averages a state beside the weights', async () => {
     interface State {
       readonly net: Net;

@@ -27,13 +27,11 @@ import {
 import {
   type Arrays,
   add,
-  createRuntime,
   gradients,
   mapArrays,
   matmul,
   mul,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   specsOf,
@@ -41,14 +39,11 @@ import {
   type Tensor,
   tanh,
 } from 'tessera-kit/tensor';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { examples, flat, follow, type Perceptron, perceptron, squares } from './models.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ threads: 1, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 let folder = '';
 beforeEach(async () => {

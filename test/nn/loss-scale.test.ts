@@ -4,19 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arraySource, type Module, type Objective, train } from 'tessera-kit/nn';
-import {
-  type Arrays,
-  array,
-  createRuntime,
-  matmul,
-  mul,
-  type Runtime,
-  reshape,
-  sub,
-  sum,
-  type Tensor,
-} from 'tessera-kit/tensor';
+import { type Arrays, array, matmul, mul, reshape, sub, sum, type Tensor } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
 interface Line {
   readonly weight: Tensor;
@@ -26,14 +16,12 @@ interface Points {
   readonly y: Tensor;
 }
 
-let runtime: Runtime;
+const runtime = await testRuntime();
 let folder: string;
 beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 1, worker: false });
   folder = await mkdtemp(join(tmpdir(), 'tessera-loss-scale-'));
 });
 afterAll(async () => {
-  await runtime.dispose();
   await rm(folder, { recursive: true, force: true });
 });
 

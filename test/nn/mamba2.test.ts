@@ -18,27 +18,22 @@ import {
   arrayLeaves,
   concat,
   constant,
-  createRuntime,
   evaluate,
   exportProgram,
   gradients,
   mapArrays,
   mul,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   slice,
   sum,
   type Tensor,
 } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 type Weights = Mamba2Parameters<NDArray>;
 

@@ -14,24 +14,12 @@ import {
   relativeBuckets,
   segmentMask,
 } from 'tessera-kit/nn';
-import {
-  array,
-  createRuntime,
-  evaluate,
-  logicalAnd,
-  type NDArray,
-  type Runtime,
-  random,
-  type Tensor,
-} from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { array, evaluate, logicalAnd, type NDArray, random, type Tensor } from 'tessera-kit/tensor';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { numbers, run, slopeError } from './checks.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 const int32 = (values: readonly number[], shape: readonly number[] = [values.length]) => array(values, shape, 'int32');
 

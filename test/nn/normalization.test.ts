@@ -17,24 +17,12 @@ import {
   type WeightNormParameters,
   weightNormLinear,
 } from 'tessera-kit/nn';
-import {
-  createRuntime,
-  mul,
-  type NDArray,
-  type Runtime,
-  random,
-  type Tensor,
-  tanh,
-  transpose,
-} from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mul, type NDArray, random, type Tensor, tanh, transpose } from 'tessera-kit/tensor';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { doubles, furthest, numbers, run, slopeError } from './checks.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 interface Normed<L = Tensor> {
   readonly x: L;

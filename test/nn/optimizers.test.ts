@@ -18,8 +18,9 @@ import {
   type TreeOptimizer,
   train,
 } from 'tessera-kit/nn';
-import { array, createRuntime, type Runtime, type Tensor } from 'tessera-kit/tensor';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { array, type Tensor } from 'tessera-kit/tensor';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { type Examples, examples, flat, follow, type Perceptron, perceptron, squares } from './models.js';
 import { distance, expected, numbers, RATE, type Reference, run, start } from './optimizer-run.js';
 
@@ -175,11 +176,7 @@ describe('parameters by path', () => {
   });
 });
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ threads: 2 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 let folder = '';
 beforeEach(async () => {

@@ -10,24 +10,12 @@ import {
   scaledRotaryTables,
   sinusoidalPositions,
 } from 'tessera-kit/nn';
-import {
-  constant,
-  createRuntime,
-  type NDArray,
-  type Runtime,
-  random,
-  rotary,
-  rotaryTables,
-  type Tensor,
-} from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { constant, type NDArray, random, rotary, rotaryTables, type Tensor } from 'tessera-kit/tensor';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { furthest, numbers, run, slopeError } from './checks.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 describe('added positions', () => {
   test('sinusoids are those of the paper, and of tensor2tensor in halves', () => {

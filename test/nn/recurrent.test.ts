@@ -11,15 +11,12 @@ import {
   minGru,
   type RecurrentParameters,
 } from 'tessera-kit/nn';
-import { concat, createRuntime, type NDArray, type Runtime, random, reshape, type Tensor } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { concat, type NDArray, random, reshape, type Tensor } from 'tessera-kit/tensor';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { furthest, numbers, run, slopeError } from './checks.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 const SIZES = { batch: 2, time: 5, inputs: 3, width: 4 } as const;
 const { batch, time, inputs, width } = SIZES;

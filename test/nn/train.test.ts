@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSafetensors } from 'tessera-kit/formats';
 import { adamW, functionSource, type StepEvent, type TrainOptions, train } from 'tessera-kit/nn';
-import { array, createRuntime, log, type Runtime, sum, type Tensor } from 'tessera-kit/tensor';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { array, log, sum, type Tensor } from 'tessera-kit/tensor';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import {
   bigram,
   bytesOfText,
@@ -18,11 +19,7 @@ import {
   squares,
 } from './models.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ threads: 2 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 let folder = '';
 beforeEach(async () => {

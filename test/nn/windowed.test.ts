@@ -6,23 +6,18 @@ import {
   attention,
   type Call,
   constant,
-  createRuntime,
   exportProgram,
   gradients,
   mul,
   type NDArray,
-  type Runtime,
   random,
   sum,
   type Tensor,
 } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 interface Projections<L = Tensor> {
   readonly query: L;

@@ -17,21 +17,19 @@ import {
   summaryToJson,
   verdictOf,
 } from 'tessera-kit/systems';
-import { createRuntime, type Runtime } from 'tessera-kit/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { TEXT, type TinyOptions, tiny, WORDS } from './tiny.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'tessera-runner-'));
 const cache = join(folder, 'cache');
-let runtime: Runtime;
+const runtime = await testRuntime();
 
 beforeAll(async () => {
   mkdirSync(join(folder, 'data', 'tiny-words'), { recursive: true });
   writeFileSync(join(folder, 'data', 'tiny-words', 'words.txt'), TEXT);
-  runtime = await createRuntime({ worker: false, threads: 1 });
 });
 afterAll(async () => {
-  await runtime.dispose();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -6,11 +6,9 @@ import { train } from 'tessera-kit/nn';
 import {
   add,
   checkpoint,
-  createRuntime,
   gradients,
   mul,
   type NDArray,
-  type Runtime,
   random,
   reshape,
   sin,
@@ -19,13 +17,10 @@ import {
   tanh,
 } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 1, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 type Block = (x: Tensor, y: Tensor) => { readonly first: Tensor; readonly second: Tensor };
 

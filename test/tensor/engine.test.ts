@@ -23,14 +23,11 @@ import {
   type Tensor,
   zeros,
 } from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { initToy, TOY, type ToyState, trainToy } from './transformer.js';
 
-let runtime: Runtime;
-beforeAll(async () => {
-  runtime = await createRuntime({ device: 'cpu', threads: 2 });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 describe('adding rows at repeated indices', () => {
   const [rows, width, count] = [3000, 16, 4096];

@@ -1,13 +1,10 @@
 /** Sorting, scattering and padding where the table of operations does not look: named sizes, repeated runs, bad input. */
 
 import * as t from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 
-let runtime: t.Runtime;
-beforeAll(async () => {
-  runtime = await t.createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 const ids = (...values: number[]) => t.constant(t.array(values, [values.length], 'int32'));
 const floats = (...shape: number[]) => t.constant(t.zeros(shape));

@@ -2,7 +2,8 @@
 
 import { readdirSync } from 'node:fs';
 import * as tensor from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
 import { checkOperation, type OperationReport, operations } from './operations-table.js';
 
 declare module 'vitest' {
@@ -12,11 +13,7 @@ declare module 'vitest' {
   }
 }
 
-let runtime: tensor.Runtime;
-beforeAll(async () => {
-  runtime = await tensor.createRuntime({ device: 'cpu', threads: 2, worker: false });
-});
-afterAll(() => runtime.dispose());
+const runtime = await testRuntime();
 
 describe.each(operations.map((row) => [row.operation, row] as const))('%s', (_name, row) => {
   for (const dtype of row.float64 ? (['float32', 'float64'] as const) : (['float32'] as const)) {

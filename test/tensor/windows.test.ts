@@ -1,7 +1,10 @@
 /** Windows beyond the table: sentences for what does not fit, batches known by name, what a convolution costs. */
 
 import * as t from 'tessera-kit/tensor';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { testRuntime } from '../runtime.js';
+
+const runtime = await testRuntime();
 
 const zeros = (...shape: number[]): t.Tensor => t.constant(t.zeros(shape));
 
@@ -93,12 +96,6 @@ describe('what does not fit', () => {
 });
 
 describe('compiled', () => {
-  let runtime: t.Runtime;
-  beforeAll(async () => {
-    runtime = await t.createRuntime({ device: 'cpu', threads: 1, worker: false });
-  });
-  afterAll(() => runtime.dispose());
-
   test('a convolution counts two operations a product, and its gradients as many again each', async () => {
     interface Given {
       readonly x: t.Tensor;
@@ -119,6 +116,19 @@ describe('compiled', () => {
     // The loss is linear: its gradients need no forward pass.
     expect(await cost((given) => t.gradients(t.sum(forward(given)), given))).toBe(2 * once);
   });
+});
+
+test('the maximum of rectified places has the gradient that it has in either order', async () => {
+  const x = t.random(3).normal([2, 3, 6, 6]);
+  const g = t.random(4).normal([2, 3, 3, 3]);
+  const slopes = (rectified: (x: t.Tensor) => t.Tensor) =>
+    t.evaluate(
+      (x: t.Tensor) => t.gradients(t.sum(t.mul(t.maxPool2d(rectified(x), { kernel: 2 }), t.constant(g))), x),
+      x,
+    );
+  const [commuted, apart] = [await slopes(t.relu), await slopes((x) => t.mul(x, t.cast(t.greater(x, 0), 'float32')))];
+  expect(commuted).toEqual(apart);
+  expect([...commuted.data].some((slope) => slope !== 0)).toBe(true);
 });
 
 test('a batch known only by name runs at any size', async () => {

@@ -25,8 +25,7 @@ export function drawCurve(svg: SVGSVGElement, values: readonly number[], steps: 
   const { clientWidth: width, clientHeight: height } = svg;
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   const top = Math.ceil(Math.max(1, ...values));
-  const x = (step: number): number =>
-    EDGE.left + ((width - EDGE.left - EDGE.right) * step) / Math.max(1, steps - 1);
+  const x = (step: number): number => EDGE.left + ((width - EDGE.left - EDGE.right) * step) / Math.max(1, steps - 1);
   const y = (value: number): number => EDGE.top + (height - EDGE.top - EDGE.bottom) * (1 - value / top);
   const path = (line: readonly number[]): string =>
     line.map((value, step) => `${step === 0 ? 'M' : 'L'}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join('');

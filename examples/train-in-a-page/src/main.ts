@@ -88,7 +88,9 @@ worker.addEventListener('message', ({ data }: MessageEvent<News>) => {
     case 'ended':
       figure('left', '–');
       busy(false, true);
-      return say(`${data.reason === 'finished' ? 'Finished' : 'Stopped'} after ${data.step} steps, ${duration(data.seconds)}.`);
+      return say(
+        `${data.reason === 'finished' ? 'Finished' : 'Stopped'} after ${data.step} steps, ${duration(data.seconds)}.`,
+      );
     case 'file': {
       const link = document.createElement('a');
       link.href = URL.createObjectURL(new Blob([data.bytes.slice()]));

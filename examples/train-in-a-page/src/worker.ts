@@ -27,7 +27,8 @@ function tell(news: News, transfer: Transferable[] = []): void {
 async function write(runner: Required<Runner>, prompt: string, seed: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   const start = new TextEncoder().encode(prompt);
-  for await (const { bytes } of runner.generate([start], { maxTokens: 200, temperature: 0.8, seed })) chunks.push(bytes);
+  for await (const { bytes } of runner.generate([start], { maxTokens: 200, temperature: 0.8, seed }))
+    chunks.push(bytes);
   const decoder = new TextDecoder();
   return prompt + chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join('') + decoder.decode();
 }

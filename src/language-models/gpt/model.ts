@@ -24,6 +24,7 @@ import {
   type NormParameters,
   norm,
   rowPositions,
+  scaledRotaryTables,
   selfAttention,
   unembed,
 } from '../../nn/index.js';
@@ -38,7 +39,6 @@ import {
   type NDArray,
   type Random,
   reshape,
-  rotaryTables,
   slice,
   type Tensor,
 } from '../../tensor/index.js';
@@ -179,7 +179,8 @@ export function forward(options: GptOptions, parameters: GptParameters, ids: Ten
 }
 
 function rotaryContext(options: GptOptions, positions: Tensor | undefined, batch: Dimension, time: Dimension) {
-  const { cosines, sines } = rotaryTables(options.context, options.head, options.ropeTheta);
+  const { context, head, ropeTheta: theta, ropeScaling: scaling } = options;
+  const { cosines, sines } = scaledRotaryTables(context, { turned: head, theta, scaling });
   const rows = positions === undefined ? rowPositions(batch, time) : cast(positions, 'int64');
   return { positions: rows, cosines: constant(cosines), sines: constant(sines) };
 }

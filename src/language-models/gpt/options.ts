@@ -2,7 +2,14 @@
 
 import { checkProbability } from '../../embeddings/index.js';
 import type { Json } from '../../formats/index.js';
-import type { Activation, NormKind } from '../../nn/index.js';
+import {
+  type Activation,
+  type NormKind,
+  type RotaryScaling,
+  readRotaryOptions,
+  rotaryRates,
+  writeRotaryScaling,
+} from '../../nn/index.js';
 import { TesseraError } from '../../tensor/index.js';
 
 /** Every choice of the architecture. */
@@ -25,6 +32,12 @@ export interface GptOptions {
   /** One table for input and output. */
   readonly tied: boolean;
   readonly ropeTheta: number;
+  /**
+   * How the rotary rates are stretched beyond the length trained before; absent: not. The rates are those of a text as
+   * long as the context, so `dynamic` does nothing up to its original length, and kinds that change with the text at
+   * hand beyond it are refused.
+   */
+  readonly ropeScaling?: RotaryScaling;
   /** Probability of dropout after embeddings, on attention weights and before residual additions. */
   readonly dropout: number;
   /**
@@ -76,6 +89,7 @@ export function gptOptions(choices: GptChoices): GptOptions {
     normEpsilon: given.normEpsilon ?? (llama ? 1e-6 : 1e-5),
     tied: given.tied ?? true,
     ropeTheta: given.ropeTheta ?? 10000,
+    ...(given.ropeScaling === undefined ? {} : { ropeScaling: given.ropeScaling }),
     dropout: given.dropout ?? 0,
     ...(given.lexinvariance === undefined ? {} : { lexinvariance: given.lexinvariance }),
     endOfText: given.endOfText ?? 0,
@@ -105,7 +119,9 @@ function check(options: GptOptions): void {
   if (style === 'llama') {
     if (head % 2 !== 0) refuse(`Rotary positions need an even head width, not ${head}.`);
     if (activation !== 'swiglu') refuse(`The llama style has the activation swiglu, not ${activation}.`);
+    checkScaling(options);
   } else {
+    if (options.ropeScaling !== undefined) refuse('The gpt2 style has no rotary positions that could be scaled.');
     if (kvHeads !== heads) refuse('The gpt2 style has as many key heads as query heads.');
     if (head * heads !== width)
       refuse(`The gpt2 style has heads that fill its width: ${heads} x ${head} is not ${width}.`);
@@ -113,6 +129,18 @@ function check(options: GptOptions): void {
       refuse('The gpt2 style has no gated activation; choose gelu_tanh, gelu, relu or silu.');
     if (!options.tied) refuse('The gpt2 style ties its head to its embedding.');
   }
+}
+
+function checkScaling({ ropeScaling: scaling, context, head, ropeTheta }: GptOptions): void {
+  if (scaling === undefined) return;
+  rotaryRates({ turned: head, theta: ropeTheta, scaling }, context);
+  const changes = scaling.kind === 'dynamic' || scaling.kind === 'longrope';
+  if (changes && context > scaling.originalLength)
+    throw new TesseraError(
+      'unsupported',
+      `Rotary scaling of the kind ${scaling.kind} changes with the length of each text beyond ${scaling.originalLength} tokens, which the gpt of Tessera does not do.`,
+      { hint: `Use a context of at most ${scaling.originalLength}.` },
+    );
 }
 
 /** The kind of norm that a style has. */
@@ -165,7 +193,7 @@ export function toConfig(options: GptOptions): { readonly [key: string]: Json } 
     max_position_embeddings: options.context,
     rms_norm_eps: options.normEpsilon,
     rope_theta: options.ropeTheta,
-    rope_scaling: null,
+    rope_scaling: options.ropeScaling === undefined ? null : writeRotaryScaling(options.ropeScaling),
     hidden_act: 'silu',
     attention_bias: false,
     mlp_bias: false,
@@ -233,14 +261,15 @@ export function fromConfig(config: Config): GptOptions {
     only('hidden_act', ['silu']);
     only('attention_bias', [false]);
     only('mlp_bias', [false]);
-    only('rope_scaling', []);
     const width = number('hidden_size');
     const heads = number('num_attention_heads');
-    const rope = config.rope_parameters;
-    const theta =
-      typeof rope === 'object' && rope !== null && 'rope_theta' in rope && typeof rope.rope_theta === 'number'
-        ? rope.rope_theta
-        : 10000;
+    const head = number('head_dim', width / heads);
+    const rotary = readRotaryOptions(config);
+    if (rotary.turned !== head)
+      throw new TesseraError(
+        'unsupported',
+        `config.json turns ${rotary.turned} of ${head} dimensions of each head by rotary positions, which the gpt of Tessera does not do.`,
+      );
     return gptOptions({
       style: 'llama',
       vocabulary: number('vocab_size'),
@@ -249,10 +278,11 @@ export function fromConfig(config: Config): GptOptions {
       width,
       heads,
       kvHeads: number('num_key_value_heads', heads),
-      head: number('head_dim', width / heads),
+      head,
       hidden: number('intermediate_size'),
       normEpsilon: number('rms_norm_eps', 1e-6),
-      ropeTheta: number('rope_theta', theta),
+      ropeTheta: rotary.theta,
+      ...(rotary.scaling === undefined ? {} : { ropeScaling: rotary.scaling }),
       tied: config.tie_word_embeddings === true,
       dropout: number('attention_dropout', 0),
       endOfText,

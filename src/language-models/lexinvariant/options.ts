@@ -9,7 +9,8 @@ import { type GptChoices, type GptOptions, gptOptions } from '../gpt/options.js'
 export type LexinvariantForm = 'tables' | 'permutation';
 
 /** Every choice of the architecture. The body is a decoder in the llama style. */
-export interface LexinvariantOptions extends Omit<GptOptions, 'style' | 'tied' | 'activation' | 'lexinvariance'> {
+export interface LexinvariantOptions
+  extends Omit<GptOptions, 'style' | 'tied' | 'activation' | 'lexinvariance' | 'ropeScaling'> {
   /**
    * `tables`: fresh vectors for every sequence. `permutation`: one fixed random table, and another order of the
    * vocabulary for every sequence.

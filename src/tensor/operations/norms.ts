@@ -1,33 +1,14 @@
 /** Norms, and the logarithm of a sum of exponentials. */
 
-import { applyOne, type Operation, shapeError, type Tensor } from '../graph.js';
-import { array } from '../ndarray.js';
-import { axesOf, finishReduction, keptShape, type ReduceOptions, reducedAxes } from './broadcast.js';
+import { type Operation, shapeError, type Tensor } from '../graph.js';
+import { reduce, reduction } from '../reduction.js';
+import type { ReduceOptions } from './broadcast.js';
 import { abs, div, equal, exp, mul, only, sign, sub, where } from './elementwise.js';
 import { max } from './reduce.js';
 
 /** A reduction whose gradient at each place is a factor of its own times that of the result. */
-function slopeReduction(name: string, onnx: string, slope: (x: Tensor, y: Tensor) => Tensor): Operation {
-  return {
-    name,
-    gradient: (node, [g]) => [g && mul(g, slope(only(node.inputs), only(node.outputs)))],
-    lower: (node, emitter) => {
-      const axes = emitter.constant(array(axesOf(node), undefined, 'int64'));
-      return emitter.emit(onnx, [emitter.name(only(node.inputs)), axes], { keepdims: 1 });
-    },
-  };
-}
-
-function over(
-  operation: Operation,
-  x: Tensor,
-  axes: readonly number[] | number | undefined,
-  options: ReduceOptions,
-): Tensor {
-  const all = reducedAxes(x, axes, operation.name);
-  const kept = applyOne(operation, [x], { axes: all }, { dtype: x.dtype, shape: keptShape(x.shape, all) });
-  return finishReduction(kept, all, options);
-}
+const slopeReduction = (name: string, onnx: string, slope: (x: Tensor, y: Tensor) => Tensor): Operation =>
+  reduction(name, onnx, (node, [g]) => [g && mul(g, slope(only(node.inputs), only(node.outputs)))]);
 
 const LOWEST = -3e38;
 
@@ -38,7 +19,7 @@ const logSumExpOperation = slopeReduction('logSumExp', 'ReduceLogSumExp', (x, y)
 
 /** `log(sum(e ** x))` over `axes` (default: all), without overflow; its gradient is the softmax. */
 export function logSumExp(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
-  return x.shape.length === 0 ? x : over(logSumExpOperation, x, axes, options);
+  return reduce(logSumExpOperation, x, axes, options);
 }
 
 const norm1Operation = slopeReduction('norm1', 'ReduceL1', (x) => sign(x));
@@ -59,5 +40,5 @@ export function vectorNorm(x: Tensor, axes?: readonly number[] | number, options
   const { order = 2, ...rest } = options;
   if (order === Number.POSITIVE_INFINITY) return max(abs(x), axes, rest);
   if (order !== 1 && order !== 2) throw shapeError(`vectorNorm knows the orders 1, 2 and Infinity, not ${order}.`);
-  return x.shape.length === 0 ? abs(x) : over(order === 1 ? norm1Operation : norm2Operation, x, axes, rest);
+  return reduce(order === 1 ? norm1Operation : norm2Operation, x, axes, rest, abs);
 }

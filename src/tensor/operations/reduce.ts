@@ -13,21 +13,11 @@ import {
   type Tensor,
 } from '../graph.js';
 import { array } from '../ndarray.js';
-import { axesOf, broadcastTo, finishReduction, keptShape, type ReduceOptions, reducedAxes, sum } from './broadcast.js';
+import { reduce, reduction } from '../reduction.js';
+import { axesOf, broadcastTo, keptShape, type ReduceOptions, reducedAxes, sum } from './broadcast.js';
 import { cast, div, equal, mul, only, sqrt, sub } from './elementwise.js';
 import { scatterElementsAdd } from './gather.js';
 import { reshape, transpose } from './shape.js';
-
-function reduction(name: string, onnx: string, gradient: Operation['gradient']): Operation {
-  return {
-    name,
-    gradient,
-    lower: (node, emitter) => {
-      const axes = emitter.constant(array(axesOf(node), undefined, 'int64'));
-      return emitter.emit(onnx, [emitter.name(only(node.inputs)), axes], { keepdims: 1 });
-    },
-  };
-}
 
 const meanOperation = reduction('mean', 'ReduceMean', (node, [g]) => {
   const x = only(node.inputs);
@@ -50,18 +40,6 @@ const sumSquareOperation = reduction('sumSquares', 'ReduceSumSquare', (node, [g]
   g && mul(mul(only(node.inputs), 2), g),
 ]);
 
-function reduce(
-  operation: Operation,
-  x: Tensor,
-  axes: readonly number[] | number | undefined,
-  options: ReduceOptions,
-): Tensor {
-  const over = reducedAxes(x, axes, operation.name);
-  if (over.length === 0) return x;
-  const kept = applyOne(operation, [x], { axes: over }, { dtype: x.dtype, shape: keptShape(x.shape, over) });
-  return finishReduction(kept, over, options);
-}
-
 /** The mean over `axes` (default: all). */
 export const mean = (x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor =>
   reduce(meanOperation, x, axes, options);
@@ -73,7 +51,7 @@ export const min = (x: Tensor, axes?: readonly number[] | number, options: Reduc
   reduce(minOperation, x, axes, options);
 /** The sum of squares over `axes` (default: all), in one pass. */
 export function sumSquares(x: Tensor, axes?: readonly number[] | number, options: ReduceOptions = {}): Tensor {
-  return x.shape.length === 0 ? mul(x, x) : reduce(sumSquareOperation, x, axes, options);
+  return reduce(sumSquareOperation, x, axes, options, (alone) => mul(alone, alone));
 }
 
 /** True where any element over `axes` (default: all) is not 0; a NaN is not. */

@@ -34,6 +34,12 @@
  *   3->192, 8 x 8 patches to 8 x 8                                                               4.6     as rows:  2.0
  *   3->384, 16 x 16 patches to 14 x 14                                                          67.0     as rows: 36.3
  *
+ * A tap at a time is laid out with the batch last, so that each tap's rows are long runs of memory; with the batch second,
+ * as above, both threads together took longer than one (quiet, two threads, against batch last): 32->64 at 16 x 16 6.4
+ * against 4.0, 64->128 at 8 x 8 5.4 against 2.7, 64->64 at 32 x 32 32.3 against 22.7. Where there are more filters than
+ * places the runtime's Conv uses one thread for a part (64->128 at 8 x 8: 2.8); two halves of the filters take 1.9 alone,
+ * and gained nothing inside a step.
+ *
  * (Also tried for the kernel: rows with channels last 43.0 at 64->64, taps cut out of one flat row 30.8, the runtime's
  * UnfoldTensor 217; on a quiet machine Conv with batch and channels exchanged ran at 38 GFLOP/s, a tap at a time at 97.)
  * So: the input by a Conv with the kernel flipped
@@ -59,7 +65,19 @@ import { sum } from '../operations/broadcast.js';
 import { add, pair } from '../operations/elementwise.js';
 import { matmul } from '../operations/matmul.js';
 import { reshape } from '../operations/shape.js';
-import { cut, emitOne, isPointwise, isTiling, padded, product, shaped, taps, turned, vector } from './emit.js';
+import {
+  cut,
+  emitOne,
+  isPointwise,
+  isTiling,
+  type PictureAxes,
+  padded,
+  product,
+  shaped,
+  taps,
+  turned,
+  vector,
+} from './emit.js';
 import { foldColumns, unfoldColumns } from './fold.js';
 import { AXES, onnxPads, type Pair, pairBy, placesOf, reach, stops, type Window } from './geometry.js';
 
@@ -286,20 +304,23 @@ function byColumns(emitter: Emitter, node: Node, { window }: Form): string {
   return shaped(emitter, turned(emitter, sums, [0, 2, 1]), result(node).shape);
 }
 
-/** A product for each tap, whose sum runs over batch and places together. */
+/**
+ * A product for each tap, whose sum runs over batch and places together. The batch comes last, so that a tap's rows lie
+ * side by side in memory.
+ */
 function byTaps(emitter: Emitter, node: Node, { window, groups }: Form): string {
   const [x, y] = pair(node.inputs);
   const { batch, channels, out, made, places } = sizesOf(x, y);
-  const picture = turned(emitter, padded(emitter, emitter.name(x), window), [1, 0, 2, 3]); // [channels, batch, ..]
+  const axes: PictureAxes = [1, 2];
+  const picture = padded(emitter, turned(emitter, emitter.name(x), [1, 2, 3, 0]), window, { axes });
   const ways = (rows: number): readonly number[] => [...(groups === 1 ? [] : [groups]), rows / groups, batch * places];
-  const left = shaped(emitter, turned(emitter, emitter.name(y), [1, 0, 2, 3]), ways(out));
-  const rank = groups === 1 ? 2 : 3;
-  const products = taps(emitter, picture, window, made).map((tap) => {
+  const left = shaped(emitter, turned(emitter, emitter.name(y), [1, 2, 3, 0]), ways(out));
+  const products = taps(emitter, picture, window, made, axes).map((tap) => {
     const right = shaped(emitter, tap, ways(channels));
     const each =
       groups === 1
         ? emitOne(emitter, 'Gemm', [left, right], { transB: 1 })
-        : product(emitter, left, right, { rank, transB: true });
+        : product(emitter, left, right, { rank: 3, transB: true });
     return shaped(emitter, each, [out, channels / groups, 1]);
   });
   return shaped(emitter, emitOne(emitter, 'Concat', products, { axis: 2 }), result(node).shape);

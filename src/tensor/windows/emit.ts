@@ -40,23 +40,38 @@ export function cut(
   return emitOne(emitter, 'Slice', [x, ...[starts, ends, axes, steps].map((list) => vector(emitter, list))]);
 }
 
-/** `x` `[.., .., height, width]` with its window's padding around it, filled with a constant of its dtype (default: 0). */
-export function padded(emitter: Emitter, x: string, { pads: [vertical, horizontal] }: Window, fill?: string): string {
-  const sides = [0, 0, vertical[0], horizontal[0], 0, 0, vertical[1], horizontal[1]];
+/** Where height and width are among four axes. */
+export type PictureAxes = readonly [height: number, width: number];
+
+/** `x`, of four axes, with its window's padding around its picture, filled with a constant of its dtype (default: 0). */
+export function padded(
+  emitter: Emitter,
+  x: string,
+  { pads }: Window,
+  { fill, axes = [2, 3] }: { fill?: string; axes?: PictureAxes } = {},
+): string {
+  const sides = Array.from({ length: 8 }, () => 0);
+  for (const axis of AXES) [sides[axes[axis]], sides[4 + axes[axis]]] = pads[axis];
   if (sides.every((side) => side === 0)) return x;
   const values = fill === undefined ? [] : [fill];
   return emitOne(emitter, 'Pad', [x, vector(emitter, sides), ...values], { mode: 'constant' });
 }
 
-/** What each tap of a window sees of a padded picture `[.., .., height, width]`: pictures of `out`, in the kernel's order. */
-export function taps(emitter: Emitter, picture: string, window: Window, out: Pair): readonly string[] {
+/** What each tap of a window sees of a padded picture of four axes: pictures of `out`, in the kernel's order. */
+export function taps(
+  emitter: Emitter,
+  picture: string,
+  window: Window,
+  out: Pair,
+  axes: PictureAxes = [2, 3],
+): readonly string[] {
   const { kernel, stride, dilation } = window;
   const offsets = Array.from({ length: kernel[0] }, (_, row) =>
     Array.from({ length: kernel[1] }, (_, column): Pair => [row * dilation[0], column * dilation[1]]),
   ).flat();
   return offsets.map((offset) => {
     const ends = pairBy((axis) => offset[axis] + (out[axis] - 1) * stride[axis] + 1);
-    return cut(emitter, picture, [2, 3], { starts: offset, ends, steps: stride });
+    return cut(emitter, picture, axes, { starts: offset, ends, steps: stride });
   });
 }
 
