@@ -65,12 +65,17 @@ try {
     }, { state: {}, input: wide });
     const half = await runtime.compile((_s, { x }) => ({ out: t.cast(t.mul(t.cast(x, 'float16'), t.cast(x, 'float16')), 'float32') }), { state: {}, input });
     const halved = await half.run(runtime.join({}), input).then(({ out }) => [...out.data], failed);
+    const picture = { x: t.random(5).normal([2, 2, 5, 5]), g: t.random(6).normal([2, 2, 3, 3]) };
+    const pool = await runtime.compile((_s, { x, g }) => ({
+      out: t.gradients(t.sum(t.mul(t.maxPool2d(x, { kernel: 3, stride: 2, padding: 1 }), g)), x),
+    }), { state: {}, input: picture });
     const { w, count } = await state.read();
     await state.view('frozen').write(t.random(4).normal([8]));
     const after = (await step.run(state, input)).out.data[0];
     told[worker] = {
       losses: [...losses, after], w: [...w.data], count: [...count.data], cache: [...(await cache.read()).k.data], over, halved,
       fallbacks: [step.report.fallbacks, append.report.fallbacks, elsewhere.report.fallbacks],
+      pooled: [...(await pool.run(runtime.join({}), picture)).out.data],
       wide: [...(await elsewhere.run(runtime.join({}), wide)).out.data],
     };
     await runtime.dispose();
@@ -89,6 +94,8 @@ interface Told {
   readonly cache: readonly number[];
   readonly over: readonly string[];
   readonly fallbacks: readonly (readonly string[])[];
+  /** The gradient of a maximum over windows that overlap. */
+  readonly pooled: readonly number[];
   readonly wide: readonly number[];
   /** A product in half precision, or the code and sentence of a device without it. */
   readonly halved: readonly (number | string)[];
@@ -113,7 +120,7 @@ describe.skipIf(missing !== undefined)(`on webgpu${missing === undefined ? '' : 
     expect(gpu.refused).toBeUndefined();
     for (const worker of ['false', 'true'] as const) {
       const [here, there] = [cpu[worker], gpu[worker]];
-      for (const name of ['losses', 'w'] as const) {
+      for (const name of ['losses', 'w', 'pooled'] as const) {
         expect(there[name]).toHaveLength(here[name].length);
         for (const [i, value] of here[name].entries()) expect(there[name][i]).toBeCloseTo(value, 4);
       }

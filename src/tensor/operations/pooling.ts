@@ -12,9 +12,18 @@
  * An average is one small matrix a direction, and so is its gradient.
  */
 
-import { applyOne, constant, type Dimension, type Operation, shapeError, shapeText, type Tensor } from '../graph.js';
+import {
+  applyOne,
+  constant,
+  type Dimension,
+  type Emitter,
+  type Operation,
+  shapeError,
+  shapeText,
+  type Tensor,
+} from '../graph.js';
 import { array, type NDArray } from '../ndarray.js';
-import { cut, emitOne, isTiling, vector } from '../windows/emit.js';
+import { cut, emitOne, isTiling, padded, taps, vector } from '../windows/emit.js';
 import {
   AXES,
   type Axis,
@@ -216,11 +225,47 @@ function maxPlaces(x: Tensor, window: Window): Tensor {
 
 const placesOperation = (window: Window): Operation => ({
   name: 'maxPoolPlaces',
-  lower: ({ inputs }, emitter) => {
+  lower: ({ inputs, outputs }, emitter) => {
+    if (emitter.device === 'webgpu') return [placesByTaps(emitter, only(inputs), only(outputs), window)];
     const settings = { ...settingsOf(window), dilations: window.dilation };
     return emitter.emit('MaxPool', inputs.map(emitter.name), settings, 2).slice(1);
   },
 });
+
+const LOWEST = -3.4e38;
+
+/** The same where the kernel of MaxPool has one output only: tap after tap, the first that is larger than all before. */
+function placesByTaps(emitter: Emitter, x: Tensor, places: Tensor, window: Window): string {
+  const [batch, channels] = x.shape;
+  if (typeof batch !== 'number' || typeof channels !== 'number')
+    throw shapeError(`The gradient of maxPool2d on WebGPU needs a known batch, not ${shapeText(x.shape)}.`);
+  const [size, made] = [placesOf(x, 'maxPool2d'), placesOf(places, 'maxPool2d')];
+  const fill = emitter.constant(array([LOWEST], [], x.dtype));
+  const values = taps(emitter, padded(emitter, emitter.name(x), window, { fill }), window, made);
+  let best = '';
+  let at = '';
+  for (const [tap, value] of values.entries()) {
+    const here = emitter.constant(placesOfTap(tap, window, size, made));
+    const larger = best === '' ? '' : emitOne(emitter, 'Greater', [value, best]);
+    at = best === '' ? here : emitOne(emitter, 'Where', [larger, here, at]);
+    best = best === '' ? value : emitOne(emitter, 'Where', [larger, value, best]);
+  }
+  const pictures = Array.from({ length: batch * channels }, (_, picture) => picture * size[0] * size[1]);
+  const first = emitter.constant(array(pictures, [batch, channels, 1, 1], 'int32'));
+  return emitOne(emitter, 'Cast', [emitOne(emitter, 'Add', [at, first])], { to: { dtype: 'int64' } });
+}
+
+/** Where a tap stands in the flat picture at each stop, int32 `[height, width]`; in the padding, anywhere. */
+function placesOfTap(tap: number, { kernel, stride, dilation, pads }: Window, size: Pair, made: Pair): NDArray {
+  const offset = [Math.floor(tap / kernel[1]), tap % kernel[1]] as const;
+  const along = (axis: Axis, stop: number): number =>
+    stop * stride[axis] + offset[axis] * dilation[axis] - pads[axis][0];
+  const numbers = Array.from({ length: made[0] * made[1] }, (_, stop) => {
+    const [row, column] = [along(0, Math.floor(stop / made[1])), along(1, stop % made[1])];
+    return row * size[1] + column;
+  });
+  return array(numbers, [...made], 'int32');
+}
 
 /**
  * Of windows that tile `x`: the gradient `g` of their maxima `y`, at the first tap that attains each. Places that attain
