@@ -25,7 +25,7 @@ import { type Call, type NDArray, type Random, random, type Tensor } from '../te
 import type { ReproductionContext } from './contract.js';
 import { freeModule, standardModule, type TrainedModule, trainPart } from './lexinvariant-part.js';
 
-const SHAPE = { layers: 4, width: 96, heads: 4 } as const;
+const SHAPE = { layers: 4, width: 192, heads: 4 } as const;
 const RATE = 2e-3;
 const BATCH = 8;
 const SIZES = {

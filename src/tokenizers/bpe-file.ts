@@ -9,13 +9,16 @@ import { isJsonObject, type Json, type JsonObject } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
 import { type AddedToken, readAddedTokens } from './added-tokens.js';
 import { readSpelling, spellBytes } from './byte-level.js';
+import { type TokenTable, tokenTable } from './vocabulary.js';
 
 /** A byte-level BPE tokenizer taken apart. */
 export interface BpeParts {
-  /** The bytes of each id's token; absent where no token has the id. */
-  readonly tokens: readonly (Uint8Array | undefined)[];
-  /** How the model spells the tokens that it has; an id that only an added token has is not in it. */
-  readonly spellings: ReadonlyMap<number, 'bytes' | { readonly raw: string }>;
+  /** All tokens; those that the model spells as bytes are found by their bytes. */
+  readonly table: TokenTable;
+  /** 1 for each id that the model has; an id that only an added token has is none of it. */
+  readonly inModel: Uint8Array;
+  /** How the model writes tokens that are no spelling of bytes. */
+  readonly raw: ReadonlyMap<number, string>;
   /** [left, right, result] of each merge, in the order of their rank. */
   readonly merges: Int32Array;
   /** The file wrote merges as pairs, not as two words in one string. */
@@ -39,8 +42,7 @@ export function readBpe(file: JsonObject, where: string): BpeParts {
   checkModel(model, where);
   const added = readAddedTokens(file.added_tokens, where);
   const { vocab, ids } = readVocabulary(model, added, where);
-  const tokens: (Uint8Array | undefined)[] = [];
-  const spellings = new Map<number, 'bytes' | { readonly raw: string }>();
+  const raw = new Map<number, string>();
   const addedById = new Map(added.map((token) => [token.id, token]));
   const size = added.reduce(
     (most, { id }) => Math.max(most, id + 1),
@@ -49,13 +51,15 @@ export function readBpe(file: JsonObject, where: string): BpeParts {
   if (size > (ids.size + added.length) * 16 + 65536) {
     throw new TesseraError('bad-file', `${where}: an id of ${size - 1} among ${ids.size} tokens cannot be right.`);
   }
-  for (let id = 0; id < size; id++) tokens.push(undefined);
+  const tokens = new Array<Uint8Array | undefined>(size);
+  const inModel = new Uint8Array(size);
   const encoder = new TextEncoder();
   for (const [spelling, id] of vocab) {
     const bytes = readSpelling(spelling);
     const token = addedById.get(id);
     if (token !== undefined && token.content !== spelling) duplicate(id, token.content, spelling, where);
-    spellings.set(id, bytes === undefined ? { raw: spelling } : 'bytes');
+    inModel[id] = 1;
+    if (bytes === undefined) raw.set(id, spelling);
     tokens[id] = bytes ?? encoder.encode(spelling);
   }
   for (const token of added) {
@@ -67,13 +71,14 @@ export function readBpe(file: JsonObject, where: string): BpeParts {
       );
     }
     // An added token decodes to its text, whatever its characters would mean as bytes.
-    if (spellings.get(token.id) === 'bytes') spellings.set(token.id, { raw: token.content });
+    if (inModel[token.id] === 1) raw.set(token.id, token.content);
     tokens[token.id] = token.bytes;
   }
   const { merges, arePairs } = readMerges(model.merges, vocab, where);
   return {
-    tokens,
-    spellings,
+    table: tokenTable(tokens, (id) => inModel[id] === 1 && !raw.has(id)),
+    inModel,
+    raw,
     merges,
     mergesArePairs: arePairs,
     ignoreMerges: model.ignore_merges === true,
@@ -86,13 +91,12 @@ export function readBpe(file: JsonObject, where: string): BpeParts {
 
 /** Writes the parts as the text of a `tokenizer.json`. */
 export function writeBpe(parts: BpeParts): string {
-  const spell = (id: number): string => {
-    const spelling = parts.spellings.get(id);
-    return typeof spelling === 'object' ? spelling.raw : spellBytes(parts.tokens[id] ?? new Uint8Array(0));
-  };
+  const { bytes, offsets } = parts.table;
+  const spell = (id: number): string =>
+    parts.raw.get(id) ?? spellBytes(bytes.subarray(offsets[id] as number, offsets[id + 1] as number));
   const vocabulary: string[] = [];
-  for (let id = 0; id < parts.tokens.length; id++) {
-    if (parts.spellings.has(id)) vocabulary.push(`      ${JSON.stringify(spell(id))}: ${id}`);
+  for (let id = 0; id < parts.table.size; id++) {
+    if (parts.inModel[id] === 1) vocabulary.push(`      ${JSON.stringify(spell(id))}: ${id}`);
   }
   const merges: string[] = [];
   for (let i = 0; i < parts.merges.length; i += 3) {

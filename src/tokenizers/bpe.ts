@@ -11,7 +11,7 @@ import { decodeIds, streamDecoder, toText } from './decode.js';
 import { mergeTable, type WordMerger, wordMerger } from './merges.js';
 import { readPreTokenizer } from './pretokenize.js';
 import type { EncodeOptions, Tokenizer } from './tokenizer.js';
-import { type TokenTable, tokenTable, vocabularyOf } from './vocabulary.js';
+import { type TokenTable, vocabularyOf } from './vocabulary.js';
 import { type IdSink, idSink, reserve, wordEncoder } from './word-encoder.js';
 
 /** Names by which files call the token that ends a text, the likeliest first. */
@@ -28,8 +28,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
  * @throws bad-file, unsupported.
  */
 export function bpeTokenizer(parts: BpeParts, config: JsonObject | undefined, where: string): Tokenizer {
-  const { components, added } = parts;
-  const table = tokenTable(parts.tokens, (id) => parts.spellings.get(id) === 'bytes');
+  const { components, added, table } = parts;
   const normalize = readNormalizer(components.normalizer, where);
   const preTokenizer = readPreTokenizer(components.pre_tokenizer, where);
   const surrounding = readPostProcessor(components.post_processor, where);
@@ -128,6 +127,7 @@ export function bpeTokenizer(parts: BpeParts, config: JsonObject | undefined, wh
     decodeBytes: (ids, options = {}) =>
       decodeIds(table, ids, options.skipSpecialTokens === true ? specialIds : undefined),
     createDecoder: (options = {}) => streamDecoder(table, options.skipSpecialTokens === true ? specialIds : undefined),
+    clearCache: words.clear,
     save: (options = {}) => [
       { file: 'tokenizer.json', text: writeBpe(parts) },
       {

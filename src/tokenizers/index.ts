@@ -3,6 +3,14 @@
 export { type ByteTokenizerOptions, byteTokenizer } from './bytes.js';
 export { type LoadOptions, loadTokenizer, openTokenizer } from './open.js';
 export { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
+export {
+  ENCODINGS,
+  type Encoding,
+  type EncodingName,
+  isEncodingName,
+  type TiktokenOptions,
+  tiktokenTokenizer,
+} from './tiktoken.js';
 export type {
   DecodeOptions,
   EncodeOptions,

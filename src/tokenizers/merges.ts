@@ -34,16 +34,22 @@ const SHORT = 48;
 /** More than any rank. */
 const NO_RANK = 0x7fffffff;
 
-/** Makes the table from [left, right, result] triples in the order of their rank; a pair given twice has its last rank. */
-export function mergeTable(triples: Int32Array): MergeTable {
-  const count = triples.length / 3;
+/** A merge table in the making. */
+export interface MergeTableBuilder {
+  readonly table: MergeTable;
+  /** Adds a merge; a pair that is there already takes the new rank. */
+  add(left: number, right: number, rank: number, result: number): void;
+  /** The place in the table's slots of a pair's merge, or -1. */
+  find(left: number, right: number): number;
+}
+
+/** An empty table with room for `count` merges. */
+export function mergeTableBuilder(count: number): MergeTableBuilder {
   let capacity = 64;
   while (capacity < count * 2) capacity *= 2;
   const slots = new Int32Array(capacity * 4).fill(-1);
   const mask = capacity - 1;
-  for (let rank = 0; rank < count; rank++) {
-    const left = triples[rank * 3] as number;
-    const right = triples[rank * 3 + 1] as number;
+  const add = (left: number, right: number, rank: number, result: number): void => {
     let slot = hashPair(left, right) & mask;
     while (slots[slot * 4] !== -1 && !(slots[slot * 4] === left && slots[slot * 4 + 1] === right)) {
       slot = (slot + 1) & mask;
@@ -51,9 +57,29 @@ export function mergeTable(triples: Int32Array): MergeTable {
     slots[slot * 4] = left;
     slots[slot * 4 + 1] = right;
     slots[slot * 4 + 2] = rank;
-    slots[slot * 4 + 3] = triples[rank * 3 + 2] as number;
+    slots[slot * 4 + 3] = result;
+  };
+  return { table: { count, slots, mask }, add, find: finder(slots, mask) };
+}
+
+/** Makes the table from [left, right, result] triples in the order of their rank; a pair given twice has its last rank. */
+export function mergeTable(triples: Int32Array): MergeTable {
+  const { table, add } = mergeTableBuilder(triples.length / 3);
+  for (let rank = 0; rank < table.count; rank++) {
+    add(triples[rank * 3] as number, triples[rank * 3 + 1] as number, rank, triples[rank * 3 + 2] as number);
   }
-  return { count, slots, mask };
+  return table;
+}
+
+function finder(slots: Int32Array, mask: number): (left: number, right: number) => number {
+  return (left, right) => {
+    for (let slot = hashPair(left, right) & mask; ; slot = (slot + 1) & mask) {
+      const place = slot << 2;
+      const known = slots[place] as number;
+      if (known === left && slots[place + 1] === right) return place;
+      if (known === -1) return -1;
+    }
+  };
 }
 
 /** The function that merges words by a table. */
@@ -64,15 +90,7 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
   const symbols = new Int32Array(SHORT);
   const found = new Int32Array(SHORT);
 
-  /** The place in `slots` of the pair's merge, or -1. */
-  const find = (left: number, right: number): number => {
-    for (let slot = hashPair(left, right) & mask; ; slot = (slot + 1) & mask) {
-      const place = slot << 2;
-      const known = slots[place] as number;
-      if (known === left && slots[place + 1] === right) return place;
-      if (known === -1) return -1;
-    }
-  };
+  const find = finder(slots, mask);
 
   /** Writes the word's first symbols and returns how many there are. */
   const fill = (bytes: Uint8Array, from: number, to: number, target: Int32Array): number => {

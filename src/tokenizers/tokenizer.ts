@@ -88,6 +88,8 @@ export interface Tokenizer {
   decodeBytes(ids: ArrayLike<number>, options?: DecodeOptions): Uint8Array<ArrayBuffer>;
   /** A decoder for ids that arrive one by one. */
   createDecoder(options?: DecodeOptions): StreamDecoder;
+  /** Forgets the words that were met, whose ids are kept in a few megabytes; encoding goes on as before. */
+  clearCache(): void;
   /** What to write so that Hugging Face's libraries open it: `tokenizer.json` and `tokenizer_config.json`. */
   save(options?: SaveOptions): readonly SavedFile[];
 }

@@ -22,6 +22,9 @@ export interface TokenTable {
   find(bytes: Uint8Array, from: number, to: number): number;
 }
 
+/** Where the bytes of each token are. */
+export type TokenBytes = Pick<TokenTable, 'bytes' | 'offsets' | 'present'>;
+
 /** Makes the table; `tokens[id]` may be absent, and a token for which `isFound` says no is not found by its bytes. */
 export function tokenTable(
   tokens: readonly (Uint8Array | undefined)[],
@@ -37,6 +40,15 @@ export function tokenTable(
   }
   const bytes = new Uint8Array(offsets[size] as number);
   for (let id = 0; id < size; id++) bytes.set(tokens[id] ?? NONE, offsets[id]);
+  return tokenTableOf({ bytes, offsets, present }, isFound);
+}
+
+/** Makes the table of tokens whose bytes are laid out already. */
+export function tokenTableOf(
+  { bytes, offsets, present }: TokenBytes,
+  isFound: (id: number) => boolean = () => true,
+): TokenTable {
+  const size = present.length;
   let index: Int32Array | undefined;
   const makeIndex = (): Int32Array => {
     let capacity = 64;

@@ -22,6 +22,8 @@ export interface WordEncoder {
   encode(bytes: Uint8Array, from: number, to: number, scan: Scanner, sink: IdSink): void;
   /** Lets go of the bytes that were read last. */
   release(): void;
+  /** Forgets all words. */
+  clear(): void;
 }
 
 /** A sink with room for `capacity` ids. */
@@ -171,6 +173,12 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
 
   return {
     release: () => look(tail),
+    clear: () => {
+      table = new Int32Array(0);
+      pool = new Int32Array(0);
+      pooled = 0;
+      long.clear();
+    },
     encode: (bytes, from, to, scan, sink) => {
       if (table.length === 0) {
         table = new Int32Array(SHORT_ENTRIES * FIELDS);
@@ -194,6 +202,7 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
 interface LongWords {
   /** Writes the ids of the word `bytes[at, end)` to `ids[length...]` and returns how many there are. */
   encode(bytes: Uint8Array, view: DataView, at: number, end: number, ids: Int32Array, length: number): number;
+  clear(): void;
 }
 
 /** The cache of words of 17 to 256 bytes; longer ones are merged each time. */
@@ -203,12 +212,19 @@ function longWords(merge: WordMerger): LongWords {
   let pool = new Int32Array(0);
   let used = 0;
   let pooled = 0;
-  const clear = (): void => {
+  const empty = (): void => {
     for (let entry = 1; entry < table.length; entry += LONG_FIELDS) table[entry] = 0;
     used = 0;
     pooled = 0;
   };
   return {
+    clear: () => {
+      table = new Int32Array(0);
+      arena = new Uint8Array(0);
+      pool = new Int32Array(0);
+      used = 0;
+      pooled = 0;
+    },
     encode: (bytes, view, at, end, ids, length) => {
       const size = end - at;
       if (size > LONG_BYTES) return merge(bytes, at, end, ids, length);
@@ -236,7 +252,7 @@ function longWords(merge: WordMerger): LongWords {
         return count;
       }
       const made = merge(bytes, at, end, ids, length);
-      if (used + size > arena.length || pooled + made > pool.length) clear();
+      if (used + size > arena.length || pooled + made > pool.length) empty();
       table[entry] = hash;
       table[entry + 1] = size;
       table[entry + 2] = used;
