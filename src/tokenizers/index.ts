@@ -1,8 +1,11 @@
 /** Text to ids and back: byte-level BPE, bytes, and the trainer. Loads no tensor runtime. */
 
+export { type CutPlace, type SplitOptions, splitByTokens, type TruncateOptions, truncateToTokens } from './budget.js';
 export { type ByteTokenizerOptions, byteTokenizer } from './bytes.js';
+export { applyChatTemplate, type ChatMessage, type ChatOptions } from './chat.js';
 export { type LoadOptions, loadTokenizer, openTokenizer } from './open.js';
 export { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
+export { encodeWithSpecial, type SpecialTokenOptions } from './special.js';
 export {
   ENCODINGS,
   type Encoding,

