@@ -39,18 +39,11 @@ const COMPONENTS = ['truncation', 'padding', 'normalizer', 'pre_tokenizer', 'pos
 export function readBpe(file: JsonObject, where: string): BpeParts {
   const { model } = file;
   if (!isJsonObject(model)) throw new TesseraError('bad-file', `${where} is not a tokenizer.json: it has no "model".`);
-  checkModel(model, where);
   const added = readAddedTokens(file.added_tokens, where);
   const { vocab, ids } = readVocabulary(model, added, where);
   const raw = new Map<number, string>();
   const addedById = new Map(added.map((token) => [token.id, token]));
-  const size = added.reduce(
-    (most, { id }) => Math.max(most, id + 1),
-    ids.size === 0 ? 0 : Math.max(0, ids.highest + 1),
-  );
-  if (size > (ids.size + added.length) * 16 + 65536) {
-    throw new TesseraError('bad-file', `${where}: an id of ${size - 1} among ${ids.size} tokens cannot be right.`);
-  }
+  const size = checkIdRange(ids, added, where);
   const tokens = new Array<Uint8Array | undefined>(size);
   const inModel = new Uint8Array(size);
   const encoder = new TextEncoder();
@@ -144,35 +137,63 @@ function block(open: string, lines: readonly string[], close: string): string {
   return lines.length === 0 ? open + close : `${open}\n${lines.join(',\n')}\n    ${close}`;
 }
 
-/** @throws unsupported when the model is another than plain byte-level BPE. */
-function checkModel(model: JsonObject, where: string): void {
-  const { type } = model;
-  // Old files of GPT-2's kind do not name the type.
-  if (type !== 'BPE' && !(type === undefined && Array.isArray(model.merges))) {
-    throw new TesseraError('unsupported', `${where}: the model ${JSON.stringify(type ?? null)} is not known here.`, {
-      hint: 'Byte-level BPE tokenizers can be read: those of GPT-2, Llama 3, Qwen and their like.',
-    });
+/**
+ * True for a file that `readBpe` and the byte-level components read: plain BPE whose words are bytes. Old files of GPT-2's
+ * kind do not name the model's type.
+ */
+export function isByteLevelBpe({ model, normalizer, pre_tokenizer: preTokenizer, decoder }: JsonObject): boolean {
+  if (!isJsonObject(model) || !(model.type === 'BPE' || (model.type === undefined && Array.isArray(model.merges)))) {
+    return false;
   }
-  const { dropout, continuing_subword_prefix: prefix, end_of_word_suffix: suffix, byte_fallback: fallback } = model;
-  const odd =
-    typeof dropout === 'number' && dropout > 0
-      ? `dropout of ${dropout}`
-      : typeof prefix === 'string' && prefix !== ''
-        ? `continuing_subword_prefix ${JSON.stringify(prefix)}`
-        : typeof suffix === 'string' && suffix !== ''
-          ? `end_of_word_suffix ${JSON.stringify(suffix)}`
-          : fallback === true
-            ? 'byte_fallback'
-            : undefined;
-  if (odd !== undefined) throw new TesseraError('unsupported', `${where}: the BPE model's ${odd} is not known here.`);
+  const { dropout, continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = model;
+  if ((dropout ?? 0) !== 0 || (prefix ?? '') !== '' || (suffix ?? '') !== '' || model.byte_fallback === true)
+    return false;
+  const cuts = componentsOf(preTokenizer, 'pretokenizers');
+  const levels = cuts.filter(({ type }) => type === 'ByteLevel');
+  return (
+    componentsOf(normalizer, 'normalizers').every(({ type }) => /^NFK?[CD]$/.test(String(type))) &&
+    levels.length === 1 &&
+    levels[0] === cuts.at(-1) &&
+    cuts.every((cut) => cut.type === 'ByteLevel' || isPlainSplit(cut)) &&
+    cuts.every((cut, i) => cut.add_prefix_space !== true || i === 0) &&
+    componentsOf(decoder, 'decoders').some(({ type }) => type === 'ByteLevel') &&
+    componentsOf(decoder, 'decoders').every(({ type }) => type === 'ByteLevel' || type === 'Fuse')
+  );
 }
 
-interface VocabularyIds {
+/** A Split that keeps its matches, or the gaps between them, or both. */
+function isPlainSplit({ type, behavior, pattern }: JsonObject): boolean {
+  const isPattern = isJsonObject(pattern) && (typeof pattern.Regex === 'string' || pattern.String !== '');
+  return type === 'Split' && (behavior === 'Isolated' || behavior === 'Removed') && isPattern;
+}
+
+/** A component, or those of a sequence; what is not well formed is one without a type. */
+function componentsOf(value: Json | undefined, list: string): readonly JsonObject[] {
+  if (value === undefined || value === null) return [];
+  if (!isJsonObject(value)) return [{}];
+  const parts = value[list];
+  return value.type === 'Sequence' && Array.isArray(parts)
+    ? parts.flatMap((part: Json) => componentsOf(part, list))
+    : [value];
+}
+
+/** How many ids a vocabulary has, and the highest. */
+export interface VocabularyIds {
   readonly size: number;
   readonly highest: number;
 }
 
-function readVocabulary(
+/** One more than the highest id of the model and the added tokens. @throws bad-file where it is far beyond their number. */
+export function checkIdRange(ids: VocabularyIds, added: readonly AddedToken[], where: string): number {
+  const size = added.reduce((most, { id }) => Math.max(most, id + 1), Math.max(0, ids.highest + 1));
+  if (size > (ids.size + added.length) * 16 + 65536) {
+    throw new TesseraError('bad-file', `${where}: an id of ${size - 1} among ${ids.size} tokens cannot be right.`);
+  }
+  return size;
+}
+
+/** Reads the "vocab" of a model, spelling to id. @throws bad-file for what is no id, an id twice, or nothing at all. */
+export function readVocabulary(
   model: JsonObject,
   added: readonly AddedToken[],
   where: string,
@@ -205,10 +226,15 @@ function duplicate(id: number, one: string, other: string, where: string): never
   );
 }
 
-function readMerges(
+/**
+ * Reads "merges" as [left, right, result] of each; the right token's first `prefix` characters are no part of the result.
+ * @throws bad-file for what is no pair, and for tokens that the vocabulary lacks.
+ */
+export function readMerges(
   value: Json | undefined,
   vocab: ReadonlyMap<string, number>,
   where: string,
+  prefix = 0,
 ): { readonly merges: Int32Array; readonly arePairs: boolean } {
   if (!Array.isArray(value)) throw new TesseraError('bad-file', `${where}: the model has no list of "merges".`);
   const merges = new Int32Array(value.length * 3);
@@ -220,7 +246,7 @@ function readMerges(
       throw new TesseraError('bad-file', `${where}: merge ${rank}, ${JSON.stringify(merge)}, is not two tokens.`);
     }
     arePairs ||= !isText;
-    [left, right, left + right].forEach((spelling, i) => {
+    [left, right, left + right.slice(prefix)].forEach((spelling, i) => {
       const id = vocab.get(spelling);
       if (id === undefined) {
         throw new TesseraError(

@@ -174,10 +174,11 @@ function wholeWordsFirst(merge: WordMerger, table: TokenTable): WordMerger {
   };
 }
 
-type KeptBuffer = (length: number) => Bytes;
+/** Gives a buffer with room for so many bytes. */
+export type KeptBuffer = (length: number) => Bytes;
 
 /** Gives a buffer with room for `length` bytes; the same one again unless it would be large. */
-function keptBuffer(): KeptBuffer {
+export function keptBuffer(): KeptBuffer {
   let kept = new Uint8Array(0);
   return (length) => {
     if (length > KEPT) return new Uint8Array(length);
@@ -189,14 +190,15 @@ function keptBuffer(): KeptBuffer {
 const encoder = new TextEncoder();
 
 /** The text's UTF-8; a lone surrogate is U+FFFD. */
-function toUtf8(kept: KeptBuffer, text: string): Bytes {
+export function toUtf8(kept: KeptBuffer, text: string): Bytes {
   const most = text.length * 3;
   if (most > KEPT) return encoder.encode(text);
   const buffer = kept(most);
   return buffer.subarray(0, encoder.encodeInto(text, buffer).written);
 }
 
-function findEndOfText(
+/** The token that ends a text: what the configuration names, or the likeliest of the special ones. */
+export function findEndOfText(
   config: JsonObject | undefined,
   special: ReadonlyMap<string, number>,
   added: ReadonlyMap<string, number>,

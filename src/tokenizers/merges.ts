@@ -28,6 +28,8 @@ export interface SymbolTable {
   readonly unknown: number;
   /** A run of unknown bytes is one unknown token. */
   readonly fuseUnknown: boolean;
+  /** Where symbols are not bytes: writes a word's first symbols, at most one a byte, and returns how many there are. */
+  readonly fill?: (bytes: Uint8Array, from: number, to: number, target: Int32Array) => number;
 }
 
 const SHORT = 48;
@@ -93,7 +95,7 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
   const find = finder(slots, mask);
 
   /** Writes the word's first symbols and returns how many there are. */
-  const fill = (bytes: Uint8Array, from: number, to: number, target: Int32Array): number => {
+  const fillBytes = (bytes: Uint8Array, from: number, to: number, target: Int32Array): number => {
     let length = 0;
     if (isComplete) {
       for (let at = from; at < to; at++) target[length++] = byteIds[bytes[at] as number] as number;
@@ -108,6 +110,8 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
     }
     return length;
   };
+
+  const fill = symbolTable.fill ?? fillBytes;
 
   const mergeShort: WordMerger = (bytes, from, to, out, at) => {
     let length = fill(bytes, from, to, symbols);

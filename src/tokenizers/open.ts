@@ -4,8 +4,9 @@ import { directoryName, joinPath, readTextFile, stat } from '#host';
 import { isJsonObject, type JsonObject, parseJson } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
 import { bpeTokenizer } from './bpe.js';
-import { readBpe } from './bpe-file.js';
+import { isByteLevelBpe, readBpe } from './bpe-file.js';
 import { byteTokenizer } from './bytes.js';
+import { pipelineTokenizer } from './pipeline/tokenizer.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** Choices of `loadTokenizer`. */
@@ -23,7 +24,9 @@ export function loadTokenizer(json: string | JsonObject, options: LoadOptions = 
   if (!isJsonObject(file)) {
     throw new TesseraError('bad-file', `${where} is not a tokenizer.json: it must hold a JSON object.`);
   }
-  return bpeTokenizer(readBpe(file, where), config, where);
+  return isByteLevelBpe(file)
+    ? bpeTokenizer(readBpe(file, where), config, where)
+    : pipelineTokenizer(file, config, where);
 }
 
 /**
