@@ -15,6 +15,8 @@ export interface MergeTable {
   /** [left, right, rank, result] in each slot; left is -1 where the slot is empty. */
   readonly slots: Int32Array;
   readonly mask: number;
+  /** A bit for the hash of each pair: most pairs that have no merge are told by it, from far less memory. */
+  readonly filter: Int32Array;
 }
 
 /** Merges a word: writes the ids of `bytes[from, to)` to `out[at...]` and returns how many there are. */
@@ -51,8 +53,13 @@ export function mergeTableBuilder(count: number): MergeTableBuilder {
   while (capacity < count * 2) capacity *= 2;
   const slots = new Int32Array(capacity * 4).fill(-1);
   const mask = capacity - 1;
+  // Four bits for each slot: an eighth of them are set at most.
+  const filter = new Int32Array(capacity >> 3);
   const add = (left: number, right: number, rank: number, result: number): void => {
-    let slot = hashPair(left, right) & mask;
+    const hash = hashPair(left, right);
+    const bit = filterBit(hash, filter);
+    filter[bit >>> 5] = (filter[bit >>> 5] as number) | (1 << bit);
+    let slot = hash & mask;
     while (slots[slot * 4] !== -1 && !(slots[slot * 4] === left && slots[slot * 4 + 1] === right)) {
       slot = (slot + 1) & mask;
     }
@@ -61,7 +68,7 @@ export function mergeTableBuilder(count: number): MergeTableBuilder {
     slots[slot * 4 + 2] = rank;
     slots[slot * 4 + 3] = result;
   };
-  return { table: { count, slots, mask }, add, find: finder(slots, mask) };
+  return { table: { count, slots, mask, filter }, add, find: finder(slots, mask, filter) };
 }
 
 /** Makes the table from [left, right, result] triples in the order of their rank; a pair given twice has its last rank. */
@@ -73,9 +80,18 @@ export function mergeTable(triples: Int32Array): MergeTable {
   return table;
 }
 
-function finder(slots: Int32Array, mask: number): (left: number, right: number) => number {
+/** Which bit of a filter stands for a hash: other bits of it than those that choose the slot. */
+function filterBit(hash: number, filter: Int32Array): number {
+  return Math.imul(hash, 0x2c1b3c6d) >>> (27 - (31 - Math.clz32(filter.length)));
+}
+
+function finder(slots: Int32Array, mask: number, filter: Int32Array): (left: number, right: number) => number {
+  const shift = 27 - (31 - Math.clz32(filter.length));
   return (left, right) => {
-    for (let slot = hashPair(left, right) & mask; ; slot = (slot + 1) & mask) {
+    const hash = hashPair(left, right);
+    const bit = Math.imul(hash, 0x2c1b3c6d) >>> shift;
+    if ((((filter[bit >>> 5] as number) >>> bit) & 1) === 0) return -1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const place = slot << 2;
       const known = slots[place] as number;
       if (known === left && slots[place + 1] === right) return place;
@@ -86,13 +102,24 @@ function finder(slots: Int32Array, mask: number): (left: number, right: number) 
 
 /** The function that merges words by a table. */
 export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMerger {
-  const { count, slots, mask } = table;
+  const { count, slots, mask, filter } = table;
   const { byteIds, unknown, fuseUnknown } = symbolTable;
   const isComplete = byteIds.every((id) => id >= 0);
   const symbols = new Int32Array(SHORT);
-  const found = new Int32Array(SHORT);
+  const ranks = new Int32Array(SHORT);
+  const results = new Int32Array(SHORT);
+  const find = finder(slots, mask, filter);
+  const pairs = isComplete ? bytePairs(byteIds, slots, find) : undefined;
 
-  const find = finder(slots, mask);
+  /** Notes the merge of a pair at a position of a short word. */
+  const note = (position: number, left: number, right: number): void => {
+    const place = find(left, right);
+    if (place < 0) ranks[position] = NO_RANK;
+    else {
+      ranks[position] = slots[place + 2] as number;
+      results[position] = slots[place + 3] as number;
+    }
+  };
 
   /** Writes the word's first symbols and returns how many there are. */
   const fillBytes = (bytes: Uint8Array, from: number, to: number, target: Int32Array): number => {
@@ -115,28 +142,37 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
 
   const mergeShort: WordMerger = (bytes, from, to, out, at) => {
     let length = fill(bytes, from, to, symbols);
-    for (let i = 0; i + 1 < length; i++) found[i] = find(symbols[i] as number, symbols[i + 1] as number);
-    while (length > 1) {
-      let best = -1;
-      let place = -1;
-      let rank = 0x7fffffff;
+    if (pairs === undefined) {
+      for (let i = 0; i + 1 < length; i++) note(i, symbols[i] as number, symbols[i + 1] as number);
+    } else {
+      let pair = bytes[from] as number;
       for (let i = 0; i + 1 < length; i++) {
-        const each = found[i] as number;
-        if (each >= 0 && (slots[each + 2] as number) < rank) {
-          rank = slots[each + 2] as number;
+        pair = ((pair << 8) | (bytes[from + i + 1] as number)) & 0xffff;
+        ranks[i] = pairs[pair * 2] as number;
+        results[i] = pairs[pair * 2 + 1] as number;
+      }
+    }
+    while (length > 1) {
+      let best = 0;
+      let rank = ranks[0] as number;
+      for (let i = 1; i + 1 < length; i++) {
+        const each = ranks[i] as number;
+        if (each < rank) {
+          rank = each;
           best = i;
-          place = each;
         }
       }
-      if (best < 0) break;
-      symbols[best] = slots[place + 3] as number;
+      if (rank === NO_RANK) break;
+      const result = results[best] as number;
+      symbols[best] = result;
       length--;
       for (let i = best + 1; i < length; i++) {
         symbols[i] = symbols[i + 1] as number;
-        found[i] = found[i + 1] as number;
+        ranks[i] = ranks[i + 1] as number;
+        results[i] = results[i + 1] as number;
       }
-      if (best > 0) found[best - 1] = find(symbols[best - 1] as number, symbols[best] as number);
-      if (best + 1 < length) found[best] = find(symbols[best] as number, symbols[best + 1] as number);
+      if (best > 0) note(best - 1, symbols[best - 1] as number, result);
+      if (best + 1 < length) note(best, result, symbols[best + 1] as number);
     }
     for (let i = 0; i < length; i++) out[at + i] = symbols[i] as number;
     return length;
@@ -225,6 +261,17 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
   };
 
   return (bytes, from, to, out, at) => (to - from <= SHORT ? mergeShort : mergeLong)(bytes, from, to, out, at);
+}
+
+/** [rank, result] of the merge of every pair of bytes: those that a word begins with need no search. */
+function bytePairs(byteIds: Int32Array, slots: Int32Array, find: (left: number, right: number) => number): Int32Array {
+  const pairs = new Int32Array(65536 * 2);
+  for (let pair = 0; pair < 65536; pair++) {
+    const place = find(byteIds[pair >> 8] as number, byteIds[pair & 0xff] as number);
+    pairs[pair * 2] = place < 0 ? NO_RANK : (slots[place + 2] as number);
+    pairs[pair * 2 + 1] = place < 0 ? -1 : (slots[place + 3] as number);
+  }
+  return pairs;
 }
 
 /** Puts a rank on a heap whose least is first; returns the new size. */

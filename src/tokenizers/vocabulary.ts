@@ -50,24 +50,30 @@ export function tokenTableOf(
 ): TokenTable {
   const size = present.length;
   let index: Int32Array | undefined;
+  /** [id, hash] in each slot; the id is -1 where the slot is empty. */
   const makeIndex = (): Int32Array => {
     let capacity = 64;
     while (capacity < size * 2) capacity *= 2;
-    const table = new Int32Array(capacity).fill(-1);
+    const table = new Int32Array(capacity * 2).fill(-1);
+    const mask = capacity - 1;
     for (let id = 0; id < size; id++) {
       if (present[id] === 0 || !isFound(id)) continue;
-      let slot = hashBytes(bytes, offsets[id] as number, offsets[id + 1] as number) & (capacity - 1);
-      while (table[slot] !== -1) slot = (slot + 1) & (capacity - 1);
-      table[slot] = id;
+      const hash = hashBytes(bytes, offsets[id] as number, offsets[id + 1] as number) | 0;
+      let slot = hash & mask;
+      while (table[slot * 2] !== -1) slot = (slot + 1) & mask;
+      table[slot * 2] = id;
+      table[slot * 2 + 1] = hash;
     }
     return table;
   };
   const find = (word: Uint8Array, from: number, to: number): number => {
     index ??= makeIndex();
-    const mask = index.length - 1;
-    for (let slot = hashBytes(word, from, to) & mask; ; slot = (slot + 1) & mask) {
-      const id = index[slot] as number;
+    const mask = (index.length >> 1) - 1;
+    const hash = hashBytes(word, from, to) | 0;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const id = index[slot * 2] as number;
       if (id === -1) return -1;
+      if (index[slot * 2 + 1] !== hash) continue;
       const start = offsets[id] as number;
       if ((offsets[id + 1] as number) - start === to - from && isSame(bytes, start, word, from, to)) return id;
     }
