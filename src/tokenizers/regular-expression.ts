@@ -6,7 +6,7 @@
 
 import { TesseraError } from '../host/error.js';
 
-const WORD = '\\p{L}\\p{M}\\p{N}\\p{Pc}';
+const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}';
 /** The letters that ASCII letters equal when case is ignored, beside their other case. */
 const FOLDS: Readonly<Record<string, string>> = { s: '\u017f', k: '\u212a' };
 

@@ -34,8 +34,12 @@ export function readPattern(pattern: Json | undefined, what: string, where: stri
   throw new TesseraError('bad-file', `${where}: a ${what} has no pattern.`);
 }
 
-/** Start and end of each match, in UTF-16 units. As in Oniguruma, no empty match touches the one before it. */
+/**
+ * Start and end of each match, in UTF-16 units. As in the library, no empty match touches the one before it, and nothing
+ * matches in an empty text.
+ */
 export function findMatches(text: string, expression: RegExp): readonly (readonly [number, number])[] {
+  if (text === '') return [];
   const found: [number, number][] = [];
   let last = -1;
   for (const match of text.matchAll(expression)) {
