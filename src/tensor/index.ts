@@ -21,7 +21,7 @@ export {
 } from './ndarray.js';
 export type { Lowered } from './onnx/lower.js';
 export { decodeModel, dtypeOf, type ModelProto } from './onnx/schema.js';
-export { encodeFiles } from './onnx/write.js';
+export { encodeOnnxFiles } from './onnx/write.js';
 export * from './operations/activations.js';
 export { broadcastShapes, broadcastTo, type ReduceOptions, sum, unbroadcast } from './operations/broadcast.js';
 export * from './operations/conv.js';

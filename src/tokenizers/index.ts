@@ -3,7 +3,16 @@
 export { type CutPlace, type SplitOptions, splitByTokens, type TruncateOptions, truncateToTokens } from './budget.js';
 export { type ByteTokenizerOptions, byteTokenizer } from './bytes.js';
 export { applyChatTemplate, type ChatMessage, type ChatOptions } from './chat.js';
+export {
+  type EncodedCorpus,
+  type EncodedFolder,
+  type EncodeFilesOptions,
+  type EncodeProgress,
+  encodeFiles,
+  encodeFilesTo,
+} from './encode-files.js';
 export { type LoadOptions, loadTokenizer, openTokenizer } from './open.js';
+export type { OpenOptions } from './resolve.js';
 export { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
 export { encodeWithSpecial, type SpecialTokenOptions } from './special.js';
 export {

@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { encodePng, encodeWav } from 'tessera-kit/formats';
-import { array, encodeFiles, exportProgram, gelu, matmul, type NDArray, random, type Tensor } from 'tessera-kit/tensor';
+import {
+  array,
+  encodeOnnxFiles,
+  exportProgram,
+  gelu,
+  matmul,
+  type NDArray,
+  random,
+  type Tensor,
+} from 'tessera-kit/tensor';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { tessera } from './command.js';
 
@@ -82,7 +91,7 @@ describe('tessera inspect', () => {
       { state: { w: { dtype: 'float32', shape: [4, 2] } }, input: { x: { dtype: 'float32', shape: ['batch', 4] } } },
       { weights: new Map<string, NDArray>([['w', random(1).normal([4, 2])]]), metadata: { note: 'kept' } },
     );
-    const [bytes = new Uint8Array()] = [...encodeFiles(lowered, 'model.onnx')].map((file) => file.bytes);
+    const [bytes = new Uint8Array()] = [...encodeOnnxFiles(lowered, 'model.onnx')].map((file) => file.bytes);
     const { lines, value } = await inspect('model.onnx', bytes);
     expect(lines).toMatch(/input +x +float32 +\[batch, 4\]\n/);
     expect(lines).toContain('note: kept');

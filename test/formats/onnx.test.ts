@@ -7,7 +7,7 @@ import { openOnnx, openWeights } from 'tessera-kit/formats';
 import {
   add,
   array,
-  encodeFiles,
+  encodeOnnxFiles,
   exportProgram,
   gelu,
   type Lowered,
@@ -48,7 +48,8 @@ function exported(): Lowered {
 async function write(lowered: Lowered, limit?: number): Promise<string> {
   const path = join(folder, 'model.onnx');
   const files = new Map<string, Uint8Array[]>();
-  for (const { file, bytes } of encodeFiles(lowered, path, limit)) files.set(file, [...(files.get(file) ?? []), bytes]);
+  for (const { file, bytes } of encodeOnnxFiles(lowered, path, limit))
+    files.set(file, [...(files.get(file) ?? []), bytes]);
   for (const [file, parts] of files) await writeFile(file, Buffer.concat(parts));
   return path;
 }
@@ -112,7 +113,7 @@ describe('an exported program', () => {
 });
 
 async function encode(lowered: Lowered): Promise<Uint8Array[]> {
-  return [...encodeFiles(lowered, 'model.onnx')].map(({ bytes }) => bytes);
+  return [...encodeOnnxFiles(lowered, 'model.onnx')].map(({ bytes }) => bytes);
 }
 
 function varint(value: number): number[] {

@@ -18,7 +18,7 @@ import {
   toConfig,
 } from 'tessera-kit/language-models';
 import type { RotaryScaling } from 'tessera-kit/nn';
-import { array, arrayLeaves, encodeFiles, evaluate, mapArrays, random, TesseraError } from 'tessera-kit/tensor';
+import { array, arrayLeaves, encodeOnnxFiles, evaluate, mapArrays, random, TesseraError } from 'tessera-kit/tensor';
 import { byteTokenizer } from 'tessera-kit/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainCall } from '../plain-call.js';
@@ -177,7 +177,7 @@ describe.each(FORMS)('%s', (name, choices) => {
     const size = Math.max(...last.map(Math.abs));
     const distance = (logits: Float32Array) =>
       Math.max(...logits.map((value, i) => Math.abs(value - (last[i] ?? 0)))) / size;
-    const [file] = encodeFiles(lowered, 'model.onnx');
+    const [file] = encodeOnnxFiles(lowered, 'model.onnx');
     const model = file?.bytes ?? new Uint8Array();
     expect(distance(await run(model, [ids]))).toBeLessThan(1e-4);
     expect(distance(await run(model, [ids.slice(0, 4), ids.slice(4, 9), ids.slice(9)]))).toBeLessThan(1e-4);
@@ -185,7 +185,7 @@ describe.each(FORMS)('%s', (name, choices) => {
       [halfWeights, 5e-3],
       [quantizedWeights, 0.1],
     ] as const) {
-      const [smaller] = encodeFiles(convert(lowered), 'model.onnx');
+      const [smaller] = encodeOnnxFiles(convert(lowered), 'model.onnx');
       expect(distance(await run(smaller?.bytes ?? new Uint8Array(), [ids]))).toBeLessThan(limit);
     }
   });

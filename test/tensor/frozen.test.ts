@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import {
   add,
   array,
-  encodeFiles,
+  encodeOnnxFiles,
   evaluate,
   exportProgram,
   type FrozenModule,
@@ -44,7 +44,7 @@ beforeAll(async () => {
     },
     { weights: new Map<string, NDArray>([['w', w]]) },
   );
-  for (const { file, bytes } of encodeFiles(lowered, path)) await writeFile(file, bytes);
+  for (const { file, bytes } of encodeOnnxFiles(lowered, path)) await writeFile(file, bytes);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -14,7 +14,7 @@ import {
   createRuntime,
   decodeModel,
   dtypeOf,
-  encodeFiles,
+  encodeOnnxFiles,
   exportProgram,
   gather,
   gelu,
@@ -65,7 +65,7 @@ async function open(model: Uint8Array | string, input: Readonly<Record<string, N
 
 /** The one file of a small model. */
 function bytesOf(lowered: Lowered): Uint8Array {
-  const [file, ...more] = [...encodeFiles(lowered, 'model.onnx')];
+  const [file, ...more] = [...encodeOnnxFiles(lowered, 'model.onnx')];
   if (file === undefined || more.length > 0) throw new Error('one file');
   return file.bytes;
 }
@@ -324,7 +324,7 @@ describe('an exported program', () => {
     const folder = await mkdtemp(join(tmpdir(), 'tessera-onnx-'));
     try {
       const pieces = new Map<string, Uint8Array[]>();
-      for (const { file, bytes } of encodeFiles(lowered, 'onnx-model.onnx', 4096))
+      for (const { file, bytes } of encodeOnnxFiles(lowered, 'onnx-model.onnx', 4096))
         pieces.set(file, [...(pieces.get(file) ?? []), bytes]);
       expect([...pieces.keys()]).toEqual(['onnx-model.onnx', 'onnx-model.onnx_data']);
       for (const [file, parts] of pieces) await writeFile(join(folder, file), Buffer.concat(parts));

@@ -146,7 +146,7 @@ test('a batch known only by name runs at any size', async () => {
     (_state, { x }) => ({ out: { y: net(x) } }),
     { state: {}, input: { x: { dtype: 'float32', shape: ['batch', 3, 6, 8] } } },
   );
-  const parts = [...t.encodeFiles(lowered, 'model.onnx')].map(({ bytes }) => bytes);
+  const parts = [...t.encodeOnnxFiles(lowered, 'model.onnx')].map(({ bytes }) => bytes);
   const session = await InferenceSession.create(parts[0] ?? new Uint8Array());
   for (const batch of [1, 3]) {
     const x = t.random(batch).normal([batch, 3, 6, 8]);

@@ -24,7 +24,7 @@ export function weightBytes(lowered: Lowered): number {
  * The files of a model, piece by piece: `file`, then `file_data` where the weights are larger than `limit` bytes.
  * Pieces of one file come in order.
  */
-export function* encodeFiles(
+export function* encodeOnnxFiles(
   lowered: Lowered,
   file: string,
   limit = EXTERNAL_LIMIT,

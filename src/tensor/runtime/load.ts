@@ -2,7 +2,7 @@
 
 import { createWriter, joinPath, makeTemporaryDirectory, remove } from '#host';
 import type { Lowered } from '../onnx/lower.js';
-import { EXTERNAL_LIMIT, encodeFiles, encodeLowered, weightBytes } from '../onnx/write.js';
+import { EXTERNAL_LIMIT, encodeLowered, encodeOnnxFiles, weightBytes } from '../onnx/write.js';
 import type { Engine, Plan } from './engine.js';
 
 const FILE = 'model.onnx';
@@ -28,7 +28,7 @@ export async function writeModel(
 ): Promise<void> {
   let open: { readonly file: string; readonly writer: Awaited<ReturnType<typeof createWriter>> } | undefined;
   try {
-    for (const { file, bytes } of encodeFiles(lowered, name, limit)) {
+    for (const { file, bytes } of encodeOnnxFiles(lowered, name, limit)) {
       if (open?.file !== file) {
         await open?.writer.commit();
         open = { file, writer: await createWriter(joinPath(folder, file)) };

@@ -3,7 +3,7 @@
 import { TesseraError } from '../../host/error.js';
 import { isInput, type Tensor } from '../graph.js';
 import type { NDArray } from '../ndarray.js';
-import { encodeFiles } from '../onnx/write.js';
+import { encodeOnnxFiles } from '../onnx/write.js';
 import type { Trace } from '../trace.js';
 import { type Arrays, arrayLeaves, mapTree } from '../tree.js';
 import { cellsOf } from './device-tree.js';
@@ -96,7 +96,7 @@ export class CompiledProgram<S, In, Out> implements Program<S, In, Out> {
   }
 
   toONNX(weights?: Arrays<S>): Iterable<{ readonly file: string; readonly bytes: Uint8Array }> {
-    return encodeFiles(
+    return encodeOnnxFiles(
       lowerForExport(this.found, { device: this.device, weights: new Map(arrayLeaves(weights)) }),
       FILE,
     );
