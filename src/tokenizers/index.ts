@@ -14,6 +14,8 @@ export {
 export { type LoadOptions, loadTokenizer, openTokenizer } from './open.js';
 export type { OpenOptions } from './resolve.js';
 export { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
+export { type SentencePieceOptions, sentencePieceTokenizer } from './sentencepiece.js';
+export { type SentencePieceJsonOptions, sentencePieceToJson } from './sentencepiece-json.js';
 export { encodeWithSpecial, type SpecialTokenOptions } from './special.js';
 export {
   ENCODINGS,

@@ -12,6 +12,8 @@ export interface Charsmap {
   readonly pool: Uint8Array;
   /** The longest rule that matches at `at`, or the shortest; returns the length of what it replaces, or 0. */
   match(bytes: Uint8Array, at: number, to: number, isShortest?: boolean): number;
+  /** Whether a rule starts with this ASCII byte and is no longer, or goes on with an ASCII byte. */
+  mayStart(byte: number): boolean;
   /** Where in `pool` the replacement of the last match starts, and where it ends. */
   start(): number;
   end(): number;
@@ -129,6 +131,14 @@ export function readCharsmap(file: Uint8Array): Charsmap {
   const root = offset(units[0] as number);
   return {
     pool,
+    mayStart: (byte) => {
+      const unit = units[root ^ byte];
+      if (byte === 0 || unit === undefined || (unit & 0x800000ff) !== byte) return false;
+      if ((unit & 0x100) !== 0) return true;
+      const place = root ^ byte ^ offset(unit);
+      for (let next = 1; next < 0x80; next++) if (((units[place ^ next] ?? 0) & 0x800000ff) === next) return true;
+      return false;
+    },
     match: (bytes, at, to, isShortest = false) => {
       let length = 0;
       let place = root;
