@@ -21,20 +21,26 @@ export interface CharacterOptions {
 /** Writes the first symbols of `bytes[from, to)` to `target` and returns how many there are. */
 export type SymbolFiller = (bytes: Uint8Array, from: number, to: number, target: Int32Array) => number;
 
+/** The ids of the tokens `<0x00>` to `<0xFF>`, -1 where one is missing: [256]. */
+export function byteTokenIds(table: TokenTable): Int32Array {
+  return Int32Array.from({ length: 256 }, (_, byte) =>
+    idOf(table, `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
+  );
+}
+
+function idOf(table: TokenTable, token: string): number {
+  const bytes = bytesOf(token);
+  return table.find(bytes, 0, bytes.length);
+}
+
 /** The filler for the tokens of a table. */
 export function characterSymbols(table: TokenTable, options: CharacterOptions): SymbolFiller {
   const { byteFallback, fuseUnknown, unknown } = options;
   const prefix = bytesOf(options.prefix);
   const suffix = bytesOf(options.suffix);
   const isPlain = prefix.length === 0 && suffix.length === 0;
-  const idOf = (token: string): number => {
-    const bytes = bytesOf(token);
-    return table.find(bytes, 0, bytes.length);
-  };
-  const unknownId = unknown === undefined ? -1 : idOf(unknown);
-  const byteIds = Int32Array.from({ length: 256 }, (_, byte) =>
-    byteFallback ? idOf(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`) : -1,
-  );
+  const unknownId = unknown === undefined ? -1 : idOf(table, unknown);
+  const byteIds = byteFallback ? byteTokenIds(table) : new Int32Array(256).fill(-1);
   const scratch = new Uint8Array(prefix.length + 4 + suffix.length);
   const ascii = Int32Array.from({ length: 128 }, (_, byte) => table.find(Uint8Array.of(byte), 0, 1));
   return (bytes, from, to, target) => {

@@ -6,6 +6,7 @@
 
 import { isJsonObject, type Json } from '../../formats/json.js';
 import { BYTE_CHARACTERS } from '../byte-level.js';
+import { precompiledNormalizer } from '../precompiled.js';
 import { findMatches, readPattern } from './patterns.js';
 import { booleanOf, type Component, componentOf, listOf, stringOf, unknownComponent } from './read.js';
 import {
@@ -66,6 +67,8 @@ export function readNormalizer(given: Json | undefined, where: string): Normaliz
       return spellAll;
     case 'Replace':
       return readReplace(value, where);
+    case 'Precompiled':
+      return precompiled(stringOf(value, 'precompiled_charsmap', where));
     default:
       return unknownComponent('normalizer', type, where);
   }
@@ -112,18 +115,27 @@ function readBert(value: Component, where: string): Normalizer {
 const CHINESE =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 
-/** Applies a table to blocks of ASCII and a function to the others. */
-function inBlocks(table: Int16Array, normalize: (text: string) => string): Normalizer {
+/** SentencePiece's compiled rules; a carriage return before a line feed is one character with it. */
+function precompiled(charsmap: string): Normalizer {
+  const normalize = precompiledNormalizer(charsmap);
+  const results = Array.from({ length: 128 }, (_, byte) => normalize(String.fromCharCode(byte)));
+  if (results.some((text) => text.length > 1 || text > '\u007f')) return (bytes) => bytesOf(normalize(textOf(bytes)));
+  const table = Int16Array.from(results, (text) => (text === '' ? DROPPED : text.charCodeAt(0)));
+  return inBlocks(table, normalize, 0x0d);
+}
+
+/** Applies a table to blocks of ASCII and a function to the others, and to those that have the `odd` byte. */
+function inBlocks(table: Int16Array, normalize: (text: string) => string, odd = -1): Normalizer {
   const isIdentity = table.every((byte, at) => byte === at);
   return (bytes) => {
     const { length } = bytes;
-    if (isIdentity && isAscii(bytes, 0, length)) return bytes;
+    if (isIdentity && odd < 0 && isAscii(bytes, 0, length)) return bytes;
     let out = new Uint8Array(length + 16);
     let to = 0;
     for (let from = 0; from < length; ) {
       let end = Math.min(from + BLOCK, length);
       while (end < length && bytes[end] !== 0x20) end++;
-      if (isAscii(bytes, from, end)) {
+      if (isAscii(bytes, from, end) && !(odd >= 0 && bytes.subarray(from, end).includes(odd))) {
         if (to + end - from > out.length) out = grown(out, to + length - from);
         for (let at = from; at < end; at++) {
           const byte = table[bytes[at] as number] as number;
