@@ -11,7 +11,8 @@ import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { ENCODINGS, type Tokenizer, tiktokenTokenizer } from 'tessera-kit/tokenizers';
+import { corpusFromStrings } from 'tessera-kit/formats';
+import { ENCODINGS, encodeFiles, type Tokenizer, tiktokenTokenizer } from 'tessera-kit/tokenizers';
 import { median, quantile } from './_rounds.js';
 
 const require = createRequire(import.meta.url);
@@ -28,6 +29,8 @@ const NEEDED = {
 } as const;
 /** On every other text, against the fastest package. */
 const NEEDED_ELSEWHERE = 2;
+/** Of one worker's time over two workers'. */
+const NEEDED_TWO_WORKERS = 1.8;
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -242,6 +245,28 @@ async function measure(ours: Tokenizer, engines: readonly Engine[], { name, warm
   };
 }
 
+/** Bytes that files are encoded from, and rounds. */
+const [FILE_BYTES, FILE_ROUNDS] = [40_000_000, 5];
+
+/** Milliseconds of encoding many documents on one thread beside this one, and on two. */
+async function files(ours: Tokenizer, all: readonly Text[]): Promise<{ one: number; two: number; ratio: number }> {
+  const paragraphs = all.flatMap(({ text }) => text.match(/.{1,200000}/gs) ?? []);
+  const documents: string[] = [];
+  for (let size = 0, i = 0; size < FILE_BYTES; i++) {
+    const next = paragraphs[i % paragraphs.length] ?? '';
+    documents.push(next);
+    size += Buffer.byteLength(next);
+  }
+  const corpus = corpusFromStrings(documents);
+  const times = { 1: [] as number[], 2: [] as number[] };
+  for (let round = 0; round < FILE_ROUNDS; round++)
+    for (const workers of [1, 2] as const)
+      times[workers].push(await timed(() => encodeFiles(ours, corpus, { workers, parseSpecialTokens: false })));
+  const [one, two] = [median(times[1]), median(times[2])];
+  say(`files: one worker ${one.toFixed(0)} ms, two ${two.toFixed(0)} ms`);
+  return { one, two, ratio: one / two };
+}
+
 /** Measures, and says which marks are met. */
 export default async function run(args: readonly string[]): Promise<{ ok: boolean; report: object }> {
   const at = args.indexOf('--text');
@@ -253,17 +278,20 @@ export default async function run(args: readonly string[]): Promise<{ ok: boolea
   const rows: Record<string, Row> = {};
   for (const text of texts(given)) rows[text.name] = await measure(ours, engines, text);
   const { prose, ...others } = rows;
+  const threads = await files(ours, texts(given));
   const missed = [
     ...Object.entries(NEEDED).flatMap(([key, needed]) => missing(`prose: ${key}`, prose?.ratios[key], needed)),
     ...Object.entries(others).flatMap(([name, row]) =>
       missing(`${name}: encode_fastest_npm`, row.ratios.encode_fastest_npm, NEEDED_ELSEWHERE),
     ),
+    ...missing('encodeFiles on two workers', threads.ratio, NEEDED_TWO_WORKERS),
   ];
   const report = {
     ratios: prose?.ratios,
     mb_per_s: prose?.mb_per_s,
     texts: rows,
     load_ms: load,
+    encode_files: threads,
     missed,
     text: given === undefined ? 'War and Peace' : basename(given),
     machine: { cpu: cpus()[0]?.model, node: process.version },
