@@ -8,9 +8,9 @@ import { readMerges } from '../bpe-file.js';
 import { BYTE_CHARACTERS } from '../byte-level.js';
 import { mergeTable, type WordMerger, wordMerger } from '../merges.js';
 import type { TokenTable } from '../vocabulary.js';
-import { characterSymbols } from './bpe-symbols.js';
-import { markScanner } from './mark-scanner.js';
+import { byteTokenIds, characterSymbols } from './bpe-symbols.js';
 import { type PipelineModel, readTable, textField, without, writeVocabulary } from './model-parts.js';
+import { pairScanner } from './pair-scanner.js';
 import { sampledMerger } from './sampled-merges.js';
 import { bytesOf, textOf } from './unicode.js';
 import { readUnigram } from './unigram-model.js';
@@ -93,11 +93,13 @@ function readCharacterBpe(model: JsonObject, added: readonly AddedToken[], where
   const ignoresMerges = model.ignore_merges === true;
   const { merges, arePairs } = readMerges(model.merges, vocab, where, prefix.length);
   const ranks = mergeTable(merges);
+  const unknown = textField(model, 'unk_token', where);
+  const odd = new Set([vocab.get(unknown ?? '') ?? -1, ...(byteFallback ? byteTokenIds(table) : [])]);
   const fill = characterSymbols(table, {
     prefix,
     suffix,
     byteFallback,
-    unknown: textField(model, 'unk_token', where),
+    unknown,
     fuseUnknown: model.fuse_unk === true,
   });
   // Only with byte fallback do a prefix and a suffix become symbols of their own.
@@ -118,7 +120,7 @@ function readCharacterBpe(model: JsonObject, added: readonly AddedToken[], where
     merge: ignoresMerges ? wholeWordsFirst(merge, table) : merge,
     ...(dropout > 0 ? { sample: sampled } : {}),
     idsPerByte,
-    scan: prefix === '' && suffix === '' && !ignoresMerges ? markScanner(table, merges) : undefined,
+    scan: prefix === '' && suffix === '' && !ignoresMerges ? pairScanner(table, merges, odd) : undefined,
     hasAllBytes: prefix === '' && suffix === '' && BYTE_CHARACTERS.every((character) => vocab.has(character)),
     write: () => {
       const written: Json[] = [];

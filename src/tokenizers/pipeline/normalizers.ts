@@ -1,12 +1,12 @@
 /**
- * Normalizers of a tokenizer.json, from bytes to bytes. Those that treat ASCII byte by byte (Bert, Lowercase, Nmt, the
- * normal forms) read blocks of it through a table and make strings only of blocks with other characters; a block starts
- * at a space, which nothing before it changes.
+ * Normalizers of a tokenizer.json, from bytes to bytes. Those that treat characters one by one, but for marks and their
+ * like, remember what each becomes (`character-map.ts`).
  */
 
 import { isJsonObject, type Json } from '../../formats/json.js';
 import { BYTE_CHARACTERS } from '../byte-level.js';
 import { precompiledNormalizer } from '../precompiled.js';
+import { byCharacters, joinsClusters, joinsOthers } from './character-map.js';
 import { findMatches, readPattern } from './patterns.js';
 import { booleanOf, type Component, componentOf, listOf, stringOf, unknownComponent } from './read.js';
 import {
@@ -17,7 +17,6 @@ import {
   codePointSet,
   decodeAt,
   flagsOf,
-  isAscii,
   lowerCase,
   normalForm,
   SPACE,
@@ -26,11 +25,6 @@ import {
 
 /** Takes UTF-8 to UTF-8; gives the same array where nothing changes. */
 export type Normalizer = (bytes: Uint8Array) => Uint8Array;
-
-/** Bytes of a block, at least, before a space may end it. */
-const BLOCK = 512;
-/** In a table of ASCII: the byte is left out. */
-const DROPPED = -1;
 
 /** Reads a `normalizer`, or undefined for none. @throws unsupported, naming what is not known; bad-file. */
 export function readNormalizer(given: Json | undefined, where: string): Normalizer | undefined {
@@ -50,13 +44,13 @@ export function readNormalizer(given: Json | undefined, where: string): Normaliz
     case 'NFD':
     case 'NFKC':
     case 'NFKD':
-      return inBlocks(IDENTITY, (text) => normalForm(text, type));
+      return byCharacters((text) => normalForm(text, type), joinsOthers);
     case 'Lowercase':
-      return inBlocks(LOWER, lowerCase);
+      return byCharacters(lowerCase, never);
     case 'StripAccents':
-      return inBlocks(IDENTITY, (text) => text.replace(ACCENTS, ''));
+      return byCharacters((text) => text.replace(ACCENTS, ''), never);
     case 'Nmt':
-      return inBlocks(NMT, normalizeNmt);
+      return byCharacters(normalizeNmt, never);
     case 'Strip':
       return strip(booleanOf(value, 'strip_left', where), booleanOf(value, 'strip_right', where));
     case 'Prepend': {
@@ -68,18 +62,13 @@ export function readNormalizer(given: Json | undefined, where: string): Normaliz
     case 'Replace':
       return readReplace(value, where);
     case 'Precompiled':
-      return precompiled(stringOf(value, 'precompiled_charsmap', where));
+      return byCharacters(precompiledNormalizer(stringOf(value, 'precompiled_charsmap', where)), joinsClusters);
     default:
       return unknownComponent('normalizer', type, where);
   }
 }
 
-const IDENTITY = Int16Array.from({ length: 128 }, (_, byte) => byte);
-const LOWER = IDENTITY.map((byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 32 : byte));
-const NMT = IDENTITY.map((byte) => {
-  if (byte === 0x09 || byte === 0x0a || byte === 0x0c || byte === 0x0d) return 0x20;
-  return (byte > 0 && byte < 0x20) || byte === 0x7f ? DROPPED : byte;
-});
+const never = (): boolean => false;
 
 const NMT_CONTROLS = codePointSet('1-8 b e-1f 7f 8f 9f', 'g');
 const NMT_SPACES = codePointSet('9 a c d 1680 200b-200f 2028 2029 2581 feff fffd', 'g');
@@ -93,12 +82,7 @@ function readBert(value: Component, where: string): Normalizer {
   const separates = booleanOf(value, 'handle_chinese_chars', where);
   const lowers = booleanOf(value, 'lowercase', where);
   const strips = typeof value.strip_accents === 'boolean' ? value.strip_accents : lowers;
-  const table = (lowers ? LOWER : IDENTITY).map((byte, at) => {
-    if (!cleans) return byte;
-    if (at === 0x09 || at === 0x0a || at === 0x0d) return 0x20;
-    return at < 0x20 || at === 0x7f ? DROPPED : byte;
-  });
-  return inBlocks(table, (given) => {
+  const normalize = (given: string): string => {
     let text = given;
     if (cleans)
       text = text
@@ -108,57 +92,13 @@ function readBert(value: Component, where: string): Normalizer {
     if (separates) text = text.replace(CHINESE, ' $& ');
     if (strips) text = normalForm(text, 'NFD').replace(BERT_ACCENTS, '');
     return lowers ? lowerCase(text) : text;
-  });
+  };
+  return byCharacters(normalize, strips ? (character, result) => result !== '' && joinsOthers(character) : never);
 }
 
 /** The blocks of Chinese characters that BERT's own code lists. */
 const CHINESE =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
-
-/** SentencePiece's compiled rules; a carriage return before a line feed is one character with it. */
-function precompiled(charsmap: string): Normalizer {
-  const normalize = precompiledNormalizer(charsmap);
-  const results = Array.from({ length: 128 }, (_, byte) => normalize(String.fromCharCode(byte)));
-  if (results.some((text) => text.length > 1 || text > '\u007f')) return (bytes) => bytesOf(normalize(textOf(bytes)));
-  const table = Int16Array.from(results, (text) => (text === '' ? DROPPED : text.charCodeAt(0)));
-  return inBlocks(table, normalize, 0x0d);
-}
-
-/** Applies a table to blocks of ASCII and a function to the others, and to those that have the `odd` byte. */
-function inBlocks(table: Int16Array, normalize: (text: string) => string, odd = -1): Normalizer {
-  const isIdentity = table.every((byte, at) => byte === at);
-  return (bytes) => {
-    const { length } = bytes;
-    if (isIdentity && odd < 0 && isAscii(bytes, 0, length)) return bytes;
-    let out = new Uint8Array(length + 16);
-    let to = 0;
-    for (let from = 0; from < length; ) {
-      let end = Math.min(from + BLOCK, length);
-      while (end < length && bytes[end] !== 0x20) end++;
-      if (isAscii(bytes, from, end) && !(odd >= 0 && bytes.subarray(from, end).includes(odd))) {
-        if (to + end - from > out.length) out = grown(out, to + length - from);
-        for (let at = from; at < end; at++) {
-          const byte = table[bytes[at] as number] as number;
-          out[to] = byte;
-          to += byte === DROPPED ? 0 : 1;
-        }
-      } else {
-        const block = bytesOf(normalize(textOf(bytes.subarray(from, end))));
-        if (to + block.length > out.length) out = grown(out, to + block.length + length - end);
-        out.set(block, to);
-        to += block.length;
-      }
-      from = end;
-    }
-    return out.subarray(0, to);
-  };
-}
-
-function grown(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  const more = new Uint8Array(Math.max(length, bytes.length + (bytes.length >> 1)));
-  more.set(bytes);
-  return more;
-}
 
 function strip(left: boolean, right: boolean): Normalizer {
   return (bytes) => {
