@@ -19,6 +19,8 @@ export interface SentencePieceJsonOptions {
   readonly where?: string;
 }
 
+/** More than one piece. */
+const SEVERAL = -1;
 const MARK = '\u2581';
 const text = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 
@@ -63,7 +65,7 @@ export function sentencePieceToJson(model: Uint8Array, options: SentencePieceJso
     ),
     ...pipeline(file),
     post_processor: postProcessor(file, names, options),
-    decoder: decoder(file),
+    decoder: decoder(file, names),
     model: file.type === 'unigram' ? unigram(file, names) : bpe(file, table, names, refuse),
   };
 }
@@ -123,8 +125,11 @@ function postProcessor(
   };
 }
 
-function decoder(file: SentencePieceFile): JsonObject {
-  const steps: JsonObject[] = [{ type: 'Replace', pattern: { String: MARK }, content: ' ' }];
+function decoder(file: SentencePieceFile, names: readonly string[]): JsonObject {
+  const steps: JsonObject[] = [
+    { type: 'Replace', pattern: { String: names[file.unknown] as string }, content: text(file.unknownSurface) },
+    { type: 'Replace', pattern: { String: MARK }, content: ' ' },
+  ];
   if (file.byteFallback) steps.push({ type: 'ByteFallback' });
   steps.push({ type: 'Fuse' });
   if (file.addDummyPrefix || file.removeExtraWhitespaces) {
@@ -164,12 +169,18 @@ function bpe(
   });
   if (lacking !== '') throw refuse(`the character ${JSON.stringify(lacking)} is in a piece and is none itself`);
   merges.sort((a, b) => (scores[b[2]] as number) - (scores[a[2]] as number) || a[2] - b[2]);
-  for (let i = 1; i < merges.length; i++) {
-    const [left, , result] = merges[i] as [number, number, number];
-    const [otherLeft, , other] = merges[i - 1] as [number, number, number];
-    if (result !== other && scores[result] === scores[other] && left !== otherLeft) {
-      throw refuse(`the pieces ${JSON.stringify(names[other])} and ${JSON.stringify(names[result])} have equal scores`);
-    }
+  // Equal scores go from left to right in SentencePiece; merges have an order, which shows where two want one symbol.
+  const lefts = new Map<string, number>();
+  const key = (id: number, result: number): string => `${id} ${scores[result]}`;
+  const mixed = merges.filter(([, , result]) => !isRun(names[result]));
+  for (const [left, , result] of mixed) {
+    const known = lefts.get(key(left, result));
+    lefts.set(key(left, result), known === undefined || known === result ? result : SEVERAL);
+  }
+  for (const [, right, result] of mixed) {
+    const other = lefts.get(key(right, result));
+    if (other === undefined || other === result) continue;
+    throw refuse(`${JSON.stringify(names[result])} and a piece that overlaps it have equal scores`);
   }
   return {
     type: 'BPE',
@@ -183,4 +194,9 @@ function bpe(
     vocab: Object.fromEntries(names.map((name, id) => [name, id])),
     merges: merges.map(([left, right]) => [names[left] as string, names[right] as string]),
   };
+}
+
+/** One character again and again: runs of spaces, whose merges come out alike from the left and in their order. */
+function isRun(name: string | undefined): boolean {
+  return name !== undefined && new Set(name).size === 1;
 }
