@@ -11,6 +11,9 @@ const DROPPED = -1;
 const OTHERWISE = -2;
 /** What a character becomes that its neighbors have a say in. */
 const INVOLVED = new Uint8Array(0);
+/** Runs of so many UTF-16 units at most are remembered, so many of them. */
+const SHORT_RUN = 12;
+const KEPT_RUNS = 1 << 12;
 
 /** True for a character that may compose or change places with the one before it: a mark, or a jamo within a syllable. */
 export function joinsOthers(character: string): boolean {
@@ -50,6 +53,17 @@ export function byCharacters(
     const result = normalize(character);
     const made = isInvolved(character, result) ? INVOLVED : Uint8Array.from(bytesOf(result));
     page[point & 0xff] = made;
+    return made;
+  };
+  const runs = new Map<string, Uint8Array>();
+  const resultOfRun = (run: string): Uint8Array => {
+    const known = runs.get(run);
+    if (known !== undefined) return known;
+    const made = bytesOf(normalize(run));
+    if (run.length <= SHORT_RUN) {
+      if (runs.size >= KEPT_RUNS) runs.clear();
+      runs.set(run, made);
+    }
     return made;
   };
   return (bytes) => {
@@ -97,7 +111,7 @@ export function byCharacters(
         // Whatever follows the last one may act on it.
         if (isLast && end < length && resultOf(decodeAt(bytes, end, length) >> 3) === INVOLVED) isLast = false;
       }
-      const run = bytesOf(normalize(textOf(bytes.subarray(lastAt, end))));
+      const run = resultOfRun(textOf(bytes.subarray(lastAt, end)));
       to = lastTo;
       room(run.length, end);
       out.set(run, to);

@@ -135,8 +135,34 @@ function byPoints(isMatch: (point: number) => boolean, behavior: Behavior): Stag
   });
 }
 
+/** Each character that has the flag is a match. */
 function byFlags(flag: number, behavior: Behavior): Stage {
-  return byPoints((point) => (flagsOf(point) & flag) !== 0, behavior);
+  if (behavior !== 'Removed' && behavior !== 'Isolated') {
+    return byPoints((point) => (flagsOf(point) & flag) !== 0, behavior);
+  }
+  const isKept = behavior === 'Isolated';
+  const ascii = Uint8Array.from({ length: 128 }, (_, byte) => flagsOf(byte) & flag);
+  return refine((bytes, from, to, pieces) => {
+    let start = from;
+    for (let at = from; at < to; ) {
+      const byte = bytes[at] as number;
+      let next = at + 1;
+      let matched: number;
+      if (byte < 0x80) matched = ascii[byte] as number;
+      else {
+        const character = decodeAt(bytes, at, to);
+        matched = flagsOf(character >> 3) & flag;
+        next = at + (character & 7);
+      }
+      if (matched !== 0) {
+        if (start < at) pieces.push(start, at);
+        if (isKept) pieces.push(at, next);
+        start = next;
+      }
+      at = next;
+    }
+    if (start < to) pieces.push(start, to);
+  });
 }
 
 /** `\w+|[^\w\s]+`: runs of one kind, without white space. */
