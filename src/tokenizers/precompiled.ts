@@ -31,6 +31,8 @@ export interface PrecompiledOptions {
 
 /** Stretches that are not ASCII, with what may be in one cluster with them. */
 const NOT_ASCII = /(?:\r\n|[\0-\x7f])?(?:[^\0-\x7f]+(?:\r\n|[\0-\x7f])?)+/g;
+/** Replacements of this many bytes are left out; Unicode's longest has 33. */
+const LONGEST = 4096;
 /** Clusters of this many bytes go character by character. */
 const LONG_CLUSTER = 6;
 
@@ -127,6 +129,7 @@ export function readCharsmap(file: Uint8Array): Charsmap {
   const units = Int32Array.from({ length: size / 4 }, (_, i) => view.getInt32(4 + i * 4, true));
   const pool = file.slice(4 + size);
   let from = 0;
+  let end = 0;
   const offset = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
   const root = offset(units[0] as number);
   return {
@@ -153,19 +156,20 @@ export function readCharsmap(file: Uint8Array): Charsmap {
         const leaf = (unit & 0x100) === 0 ? undefined : units[place];
         if (leaf === undefined) continue;
         const value = leaf & 0x7fffffff;
-        // A damaged file may point anywhere.
-        if (value > pool.length) continue;
+        // A damaged file may point anywhere, and make a book of each character.
+        let zero = value;
+        const most = Math.min(pool.length, value + LONGEST);
+        while (zero < most && pool[zero] !== 0) zero++;
+        if (value > pool.length || zero === value + LONGEST) continue;
         from = value;
+        end = zero;
         length = each + 1 - at;
         if (isShortest) break;
       }
       return length;
     },
     start: () => from,
-    end: () => {
-      const zero = pool.indexOf(0, from);
-      return zero === -1 ? pool.length : zero;
-    },
+    end: () => end,
   };
 }
 

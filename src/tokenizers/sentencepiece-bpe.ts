@@ -4,6 +4,7 @@
  * the bytes of a character that some piece has merge before all else, so that the rest goes by characters.
  */
 
+import { TesseraError } from '../host/error.js';
 import { mergeTableBuilder, type WordMerger, wordMerger } from './merges.js';
 import { PIECE, type SentencePieceFile } from './sentencepiece-file.js';
 import { NODE, tokenTrie } from './unigram-trie.js';
@@ -11,6 +12,16 @@ import type { TokenTable } from './vocabulary.js';
 
 /** Merges of bytes to characters have the first ranks: one for each byte of a character after its first. */
 const CHARACTER_RANKS = 3;
+
+/** Longer pieces and more merges are refused: a small file could ask for hours of work with them. */
+const LONGEST_PIECE = 1024;
+const MOST_MERGES = 1 << 22;
+
+function tooMuch(reason: string): TesseraError {
+  return new TesseraError('unsupported', `The SentencePiece model cannot be used: its BPE has ${reason}.`, {
+    hint: `Pieces of up to ${LONGEST_PIECE} bytes can be used; those that are found whole may be user-defined.`,
+  });
+}
 
 /** The merges of the pieces: calls `add` with the two parts of each piece and the piece, for all ways to part it. */
 export function eachMerge(
@@ -22,12 +33,14 @@ export function eachMerge(
   const { types } = file;
   const { bytes, offsets } = table;
   const nodes = tokenTrie(table, (id) => types[id] === PIECE.normal);
+  let count = 0;
   for (let id = 0; id < table.size; id++) {
     if (types[id] !== PIECE.normal) continue;
     const from = offsets[id] as number;
     const to = offsets[id + 1] as number;
     const first = from + lengthOf(bytes[from] as number);
     if (first === to) continue;
+    if (to - from > LONGEST_PIECE) throw tooMuch(`a piece of ${to - from} bytes`);
     // The left part is a piece, found along the trie, or the first character.
     let node = 0;
     for (let end = from; end < to - 1; ) {
@@ -36,7 +49,9 @@ export function eachMerge(
       node = child;
       if (!isPiece && end !== first) continue;
       const right = symbol(end, to);
-      if (right >= 0) add(symbol(from, end), right, id);
+      if (right < 0) continue;
+      if (++count > MOST_MERGES) throw tooMuch(`more than ${MOST_MERGES} ways to part its pieces`);
+      add(symbol(from, end), right, id);
     }
   }
 }

@@ -62,7 +62,8 @@ export function sentencePieceDecoder(file: SentencePieceFile): SentencePieceDeco
   const isSkipped = (id: number, options: DecodeOptions): boolean =>
     options.skipSpecialTokens === true && types[id] === PIECE.unknown;
 
-  const bytesOf = (ids: ArrayLike<number>, options: DecodeOptions = {}): Uint8Array<ArrayBuffer> => {
+  /** The bytes of ids; `breaks` is told where a control piece keeps the bytes around it from being one character. */
+  const bytesOf = (ids: ArrayLike<number>, options: DecodeOptions = {}, breaks?: number[]): Uint8Array<ArrayBuffer> => {
     const { bytes, offsets } = surfaces;
     let length = 0;
     for (let i = 0; i < ids.length; i++) {
@@ -76,6 +77,7 @@ export function sentencePieceDecoder(file: SentencePieceFile): SentencePieceDeco
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i] as number;
       if (isSkipped(id, options)) continue;
+      if (types[id] === PIECE.control) breaks?.push(to);
       const end = offsets[id + 1] as number;
       for (let from = (offsets[id] as number) + cut(id); from < end; from++) out[to++] = bytes[from] as number;
     }
@@ -84,8 +86,12 @@ export function sentencePieceDecoder(file: SentencePieceFile): SentencePieceDeco
 
   return {
     surfaces,
-    bytes: bytesOf,
-    text: (ids, options) => toText(bytesOf(ids, options)),
+    bytes: (ids, options) => bytesOf(ids, options),
+    text: (ids, options) => {
+      const breaks = [0];
+      const bytes = bytesOf(ids, options, breaks);
+      return breaks.map((from, i) => toText(bytes.subarray(from, breaks[i + 1]))).join('');
+    },
     stream: (options = {}) => {
       const inner = streamDecoder(surfaces);
       const cut = leading();
@@ -100,7 +106,7 @@ export function sentencePieceDecoder(file: SentencePieceFile): SentencePieceDeco
       return {
         push,
         flush: inner.flush,
-        pushText: (id) => toText(push(id)),
+        pushText: (id) => (types[id] === PIECE.control ? toText(inner.flush()) : toText(push(id))),
         flushText: () => toText(inner.flush()),
       };
     },

@@ -73,6 +73,12 @@ describe('a .model file', () => {
     expect([...tokenizer.encode('a', { addSpecialTokens: true })]).toEqual([1, ...tokenizer.encode('a')]);
     // A byte that is no character is U+FFFD, each one.
     expect(tokenizer.decode(tokenizer.encode('中').slice(0, 3))).toBe('\ufffd\ufffd');
+    // A control piece parts the bytes around it.
+    const [first, second] = [USUAL.length + 0xc3, USUAL.length + 0xa9];
+    expect(tokenizer.decode([first, second])).toBe('é');
+    expect(tokenizer.decode([first, 1, second])).toBe('\ufffd\ufffd');
+    const parted = tokenizer.createDecoder();
+    expect([parted.pushText(first), parted.pushText(1), parted.pushText(second)]).toEqual(['', '\ufffd', '\ufffd']);
     const stream = tokenizer.createDecoder();
     const parts = Array.from(tokenizer.encode(' 中ab'), (id) => stream.pushText(id));
     expect([parts.join('') + stream.flushText(), parts[0]]).toEqual([' 中ab', ' ']);
@@ -145,7 +151,16 @@ describe('a .model file', () => {
     expect(open({ pieces: [...USUAL, ...BYTES] })).toThrow(/no byte fallback/);
     expect(open({ pieces: USUAL, byteFallback: true })).toThrow(/0 bytes of 256/);
     expect(open({ pieces: [...USUAL, ...normal(['a', Number.NaN])] })).toThrow(/no number for a score/);
+    expect(open({ type: 'bpe', pieces: [...USUAL, ...normal(['a'.repeat(1025), 0])] })).toThrow(
+      /a piece of 1025 bytes/,
+    );
     expect(() => sentencePieceTokenizer(Uint8Array.of(0x1a, 0xff))).toThrow(/ends within a number/);
+  });
+
+  it('merges deep chains of pieces that make way for better ones', () => {
+    const pieces = Array.from({ length: 400 }, (_, i) => ({ piece: 'a'.repeat(i + 1), score: i }));
+    const tokenizer = sentencePieceTokenizer(writeModel({ type: 'bpe', pieces: [...USUAL, ...pieces] }));
+    expect(tokenizer.encode('a'.repeat(100_000)).length).toBe(251);
   });
 
   it.each([
