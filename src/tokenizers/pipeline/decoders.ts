@@ -8,7 +8,6 @@ import { isJsonObject, type Json } from '../../formats/json.js';
 import { readSpelling } from '../byte-level.js';
 import { replaceText } from './normalizers.js';
 import { readPattern } from './patterns.js';
-import { readPrependScheme } from './pre-tokenizers.js';
 import {
   booleanOf,
   type Component,
@@ -19,6 +18,7 @@ import {
   stringOf,
   unknownComponent,
 } from './read.js';
+import { readPrependScheme } from './rewriting-stages.js';
 import { bytesOf } from './unicode.js';
 
 /** Takes tokens, or chunks of one text, and passes text on. */
