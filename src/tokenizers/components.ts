@@ -1,6 +1,7 @@
 /**
- * The small components of a tokenizer.json around a byte-level model: normalizers (Unicode's four forms), the
- * post-processor that puts special tokens around a text, the ByteLevel decoder. What is not known is an error that names it.
+ * Small components of a tokenizer.json: the post-processor, which puts special tokens around a text, for any model; for
+ * byte-level ones the normalizers (Unicode's four forms) and the ByteLevel decoder. What is not known is an error that
+ * names it.
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../formats/json.js';
@@ -39,10 +40,13 @@ export function readPostProcessor(value: Json | undefined, where: string): Surro
     case 'Sequence':
       return listOf(value, 'processors', where)
         .map((part) => readPostProcessor(part, where))
-        .reduce((inner, outer) => ({
-          before: [...outer.before, ...inner.before],
-          after: [...inner.after, ...outer.after],
-        }));
+        .reduce<Surrounding>(
+          (inner, outer) => ({
+            before: [...outer.before, ...inner.before],
+            after: [...inner.after, ...outer.after],
+          }),
+          { before: [], after: [] },
+        );
     default:
       return unknown('post-processor', type, where);
   }
@@ -75,9 +79,12 @@ function readTemplate(value: Json, where: string): Surrounding {
         );
       }
       side.push(...ids);
-    } else if (sequence !== undefined) side = after;
-    else throw new TesseraError('bad-file', `${where}: a template holds neither a Sequence nor a SpecialToken.`);
+    } else if (isJsonObject(sequence) && sequence.id === 'A' && side === before) side = after;
+    else if (sequence !== undefined) {
+      throw new TesseraError('unsupported', `${where}: the template of a single text must have it once, as "A".`);
+    } else throw new TesseraError('bad-file', `${where}: a template holds neither a Sequence nor a SpecialToken.`);
   }
+  if (side === before) throw new TesseraError('bad-file', `${where}: the template of a single text lacks the text.`);
   return { before, after };
 }
 
@@ -97,12 +104,12 @@ function typeOf(value: Json, what: string, where: string): string {
 
 function listOf(value: Json | JsonObject, field: string, where: string): readonly Json[] {
   const list = isJsonObject(value) ? value[field] : undefined;
-  if (Array.isArray(list) && list.length > 0) return list;
-  throw new TesseraError('bad-file', `${where}: "${field}" is not a list with something in it.`);
+  if (Array.isArray(list)) return list;
+  throw new TesseraError('bad-file', `${where}: "${field}" is not a list.`);
 }
 
 function unknown(what: string, type: string, where: string): never {
   throw new TesseraError('unsupported', `${where}: the ${what} ${JSON.stringify(type)} is not known here.`, {
-    hint: 'Byte-level BPE tokenizers can be read: those of GPT-2, Llama 3, Qwen and their like.',
+    hint: 'Every component of tokenizers 0.22 can be read; a name may be misspelt, or newer than that.',
   });
 }

@@ -102,6 +102,15 @@ describe('a file that cannot be read is told in a sentence', () => {
     ['an unknown pre-tokenizer', pre({ type: 'Cleaver' }), /the pre-tokenizer "Cleaver" is not known/],
     ['an unknown decoder', dec({ type: 'Oracle' }), /the decoder "Oracle" is not known/],
     ['an unknown post-processor', post({ type: 'Glue' }), /the post-processor "Glue" is not known/],
+    ['a template without the text', post({ type: 'TemplateProcessing', single: [] }), /lacks the text/],
+    [
+      'a template with the text twice',
+      post({
+        type: 'TemplateProcessing',
+        single: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      }),
+      /must have it once, as "A"/,
+    ],
     ['a missing flag', norm({ type: 'BertNormalizer', clean_text: true }), /"handle_chinese_chars" of BertNormalizer/],
     [
       'a flag that is none',
