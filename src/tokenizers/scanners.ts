@@ -129,6 +129,16 @@ function scanCl100kLike(bytes: Uint8Array, at: number, end: number, digits: numb
   return scanSpaceToLineEnd(bytes, at, end);
 }
 
+const QUICK: ReadonlySet<Scanner> = new Set(SCANNERS.values());
+
+/**
+ * True for a scanner of a pattern by which a space (or none) and ASCII letters, of which only the first may be upper case,
+ * are one word where ASCII follows that is neither a letter nor an apostrophe.
+ */
+export function endsAsciiWords(scan: Scanner): boolean {
+  return QUICK.has(scan);
+}
+
 /** The end of a run of lower case: letters that are not upper case, and marks. */
 function scanLower(bytes: Uint8Array, at: number, end: number): number {
   let stop = at;

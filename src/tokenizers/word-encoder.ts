@@ -3,12 +3,14 @@
  * exception; a cache of bounded memory keeps the ids of words seen.
  *
  * A word of up to 16 bytes is its own key, four 32-bit loads, and its first three ids
- * lie beside the key: two entries fill one cache line and are searched as two ways. Longer words (up to 256 bytes) have a
+ * lie beside the key: two entries fill one cache line and are searched as two ways. Most words are a space and ASCII
+ * letters, of which the first may be upper case: their end is found in the loaded key, four bytes at a time, without the
+ * scanner. Longer words (up to 256 bytes) have a
  * second table whose keys lie in an arena. Where a table's pool is full it starts afresh.
  */
 
 import type { WordMerger } from './merges.js';
-import type { Scanner } from './scanners.js';
+import { endsAsciiWords, type Scanner } from './scanners.js';
 
 /** A growing list of ids. */
 export interface IdSink {
@@ -60,6 +62,22 @@ const MASKS = Int32Array.from({ length: (SHORT_BYTES + 1) * 4 }, (_, i) => {
   return bytes >= 4 ? -1 : bytes <= 0 ? 0 : (1 << (bytes * 8)) - 1;
 });
 
+/** 1 for ASCII that ends a word of letters by every pattern: no letter, and no apostrophe, behind which letters may join. */
+const WORD_ENDS = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte < 0x80 && byte !== 0x27 && !/[a-z]/i.test(String.fromCharCode(byte)) ? 1 : 0,
+);
+
+/** The top bit of each of four bytes that is no lower-case ASCII letter. */
+function notLower(word: number): number {
+  const low = word & 0x7f7f7f7f;
+  return ~((low + 0x1f1f1f1f) & ~(low + 0x05050505) & ~word) & 0x80808080;
+}
+
+/** The place of the first byte whose top bit is set, of four. */
+function firstOf(marks: number): number {
+  return (31 - Math.clz32(marks & -marks)) >> 3;
+}
+
 /** An encoder of words whose ids `merge` finds when they are first met. */
 export function wordEncoder(merge: WordMerger): WordEncoder {
   let table = new Int32Array(0);
@@ -108,11 +126,33 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
   const run = (bytes: Uint8Array, from: number, stop: number, to: number, scan: Scanner, sink: IdSink): number => {
     const entries = table;
     const loads = view;
+    const isQuick = endsAsciiWords(scan);
     let { ids, length } = sink;
     let at = from;
     while (at < stop) {
-      const end = scan(bytes, at, to);
-      const size = end - at;
+      const word0 = loads.getInt32(at, true);
+      const word1 = loads.getInt32(at + 4, true);
+      const word2 = loads.getInt32(at + 8, true);
+      const word3 = loads.getInt32(at + 12, true);
+      let size = 0;
+      if (isQuick) {
+        // A space in front is read as a letter, and the first letter in lower case.
+        const isSpaced = (word0 & 0xff) === 0x20;
+        let marks = notLower(isSpaced ? (word0 ^ 0x41) | 0x2000 : word0 | 0x20);
+        if (marks !== 0) size = firstOf(marks);
+        else {
+          marks = notLower(word1);
+          if (marks !== 0) size = 4 + firstOf(marks);
+          else {
+            marks = notLower(word2);
+            if (marks !== 0) size = 8 + firstOf(marks);
+          }
+        }
+        if (size === 0 || (isSpaced && size === 1) || at + size >= to || WORD_ENDS[bytes[at + size] as number] === 0)
+          size = 0;
+      }
+      if (size === 0) size = scan(bytes, at, to) - at;
+      const end = at + size;
       if (length + size > ids.length) {
         sink.length = length;
         reserve(sink, size);
@@ -125,10 +165,10 @@ export function wordEncoder(merge: WordMerger): WordEncoder {
       }
       // No branches on the size, which cannot be predicted.
       const mask = size * 4;
-      const key0 = loads.getInt32(at, true) & (MASKS[mask] as number);
-      const key1 = loads.getInt32(at + 4, true) & (MASKS[mask + 1] as number);
-      const key2 = loads.getInt32(at + 8, true) & (MASKS[mask + 2] as number);
-      const key3 = loads.getInt32(at + 12, true) & (MASKS[mask + 3] as number);
+      const key0 = word0 & (MASKS[mask] as number);
+      const key1 = word1 & (MASKS[mask + 1] as number);
+      const key2 = word2 & (MASKS[mask + 2] as number);
+      const key3 = word3 & (MASKS[mask + 3] as number);
       let hash = Math.imul(key0, 0x9e3779b1) ^ Math.imul(key1, 0x85ebca6b);
       hash ^= Math.imul(key2, 0xc2b2ae35) ^ Math.imul(key3, 0x27d4eb2f) ^ size;
       hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
