@@ -20,7 +20,7 @@ describe.each(['o200k_base', 'cl100k_base', 'p50k_base', 'r50k_base'] as const)(
   const check = (text: string): void => {
     const ids = ours.encode(text, { parseSpecialTokens: false });
     expect([...ids]).toEqual([...theirs.encode_ordinary(text)]);
-    expect(ours.decode(ids)).toBe(text.toWellFormed());
+    expect(ours.decode(ids)).toBe(new TextDecoder('utf-8', { ignoreBOM: true }).decode(new TextEncoder().encode(text)));
   };
 
   it('gives the ids that tiktoken gives', () => {
