@@ -56,6 +56,9 @@ export function totalMemory(): number {
 /** A page has no environment. */
 export const environmentVariable: Host['environmentVariable'] = () => undefined;
 
+/** A page has no installed packages. */
+export const findInstalledFile: Host['findInstalledFile'] = async () => undefined;
+
 /** Bytes of script memory where the browser tells (Chromium), otherwise 0. */
 export function memoryUsage(): number {
   const memory: unknown = Reflect.get(performance, 'memory');
@@ -118,6 +121,7 @@ export const host: Host = {
   processor,
   totalMemory,
   environmentVariable,
+  findInstalledFile,
   memoryUsage,
   startWorker,
   parentPort,

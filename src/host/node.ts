@@ -2,11 +2,13 @@
 
 import { basename, dirname, join } from 'node:path';
 import * as files from './node-files.js';
+import * as packages from './node-packages.js';
 import * as pictures from './node-pictures.js';
 import * as threads from './node-threads.js';
 import type { Host } from './types.js';
 
 export * from './node-files.js';
+export * from './node-packages.js';
 export * from './node-pictures.js';
 export * from './node-threads.js';
 export type * from './types.js';
@@ -27,4 +29,4 @@ export function directoryName(path: string): string {
 }
 
 /** All of this half as one value, which also proves that nothing of the interface is missing. */
-export const host: Host = { ...files, ...pictures, ...threads, joinPath, baseName, directoryName };
+export const host: Host = { ...files, ...packages, ...pictures, ...threads, joinPath, baseName, directoryName };

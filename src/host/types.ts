@@ -147,6 +147,8 @@ export interface Host extends PictureHost {
   totalMemory(): number;
   /** A variable of the environment; undefined when it is not set, is empty, or the host has none. */
   environmentVariable(name: string): string | undefined;
+  /** A file of an installed package (`package/path/in/it`); undefined when there is none, and in a page. */
+  findInstalledFile(path: string): Promise<string | undefined>;
   /** Bytes of memory that the process (or page, where known) has resident; 0 when the host does not tell. */
   memoryUsage(): number;
   /** Starts a module as a thread. */

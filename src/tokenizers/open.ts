@@ -1,12 +1,12 @@
-/** Tokenizers from files: a tokenizer.json, a folder that holds one, or the word `bytes`. */
+/** Tokenizers by path or name, and from the content of a tokenizer.json. */
 
-import { directoryName, joinPath, readTextFile, stat } from '#host';
 import { isJsonObject, type JsonObject, parseJson } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
 import { bpeTokenizer } from './bpe.js';
 import { isByteLevelBpe, readBpe } from './bpe-file.js';
 import { byteTokenizer } from './bytes.js';
 import { pipelineTokenizer } from './pipeline/tokenizer.js';
+import { type OpenOptions, resolveTokenizer } from './resolve.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** Choices of `loadTokenizer`. */
@@ -30,28 +30,16 @@ export function loadTokenizer(json: string | JsonObject, options: LoadOptions = 
 }
 
 /**
- * Opens a tokenizer: the path of a tokenizer.json, or of a folder that holds one (the `tokenizer_config.json` beside it
- * is read too), or `bytes` for the byte tokenizer. @throws not-found, bad-file, unsupported.
+ * Opens a tokenizer: a path (a file or a folder of any format that `recognize.ts` knows), the name of an encoding or a
+ * model of OpenAI's, a repository in Hugging Face's cache, or `bytes` for the byte tokenizer.
+ * @throws not-found, bad-file, unsupported, bad-option.
  */
-export async function openTokenizer(path: string): Promise<Tokenizer> {
-  if (path === 'bytes') return byteTokenizer();
-  const isFolder = !path.endsWith('.json') && (await stat(path))?.kind === 'directory';
-  const file = isFolder ? joinPath(path, 'tokenizer.json') : path;
-  const text = await readTextFile(file);
-  return loadTokenizer(text, {
-    where: file,
-    config: await readConfig(joinPath(directoryName(file), 'tokenizer_config.json')),
+export async function openTokenizer(name: string, options: OpenOptions = {}): Promise<Tokenizer> {
+  if (name === 'bytes') return byteTokenizer();
+  const found = await resolveTokenizer(name, options);
+  if ('tokenizer' in found) return found.tokenizer;
+  return loadTokenizer(found.file, {
+    where: found.where,
+    ...(found.config === undefined ? {} : { config: found.config }),
   });
-}
-
-async function readConfig(path: string): Promise<JsonObject | undefined> {
-  let text: string;
-  try {
-    text = await readTextFile(path);
-  } catch (error) {
-    if (error instanceof TesseraError && error.code === 'not-found') return undefined;
-    throw error;
-  }
-  const config = parseJson(text, path);
-  return isJsonObject(config) ? config : undefined;
 }
