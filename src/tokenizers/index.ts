@@ -1,4 +1,4 @@
-/** Text to ids and back: byte-level BPE, bytes, and the trainer. Loads no tensor runtime. */
+/** Text to ids and back, in every published format; the trainer. Loads no tensor runtime. */
 
 export { type CutPlace, type SplitOptions, splitByTokens, type TruncateOptions, truncateToTokens } from './budget.js';
 export { type ByteTokenizerOptions, byteTokenizer } from './bytes.js';

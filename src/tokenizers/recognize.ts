@@ -6,10 +6,12 @@
 import { baseName, directoryName, joinPath, listDirectory, readFile, readTextFile, stat } from '#host';
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
+import { textOf } from '../host/text-file.js';
 import { gpt2Json } from './gpt2-files.js';
 import { compactRanks, publishedName } from './rank-files.js';
 import { isRwkvVocabulary, rwkvTokenizer } from './rwkv.js';
 import { SPLIT_PATTERNS, type SplitPatternName } from './scanners.js';
+import { sentencePieceTokenizer } from './sentencepiece.js';
 import { isTekken, tekkenTokenizer } from './tekken.js';
 import { ENCODINGS, tiktokenTokenizer } from './tiktoken.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -71,10 +73,13 @@ export async function recognizeFile(path: string, split: SplitPatternName | unde
   if (/^\s*\{/.test(start) || (name.endsWith('.json') && !isRankLine(start))) return recognizeJson(bytes, path, split);
   if (isRankLine(start)) return { tokenizer: await ranksTokenizer(bytes, path, split) };
   if (PAIRS.some(([, merges]) => merges === name)) return recognizePair(path);
-  if (start.charCodeAt(0) !== 0x0a || !name.endsWith('.model')) {
-    if (isRwkvVocabulary(start)) return { tokenizer: rwkvTokenizer(textOf(bytes, path), path) };
+  // A model's first field are its pieces.
+  if (name.endsWith('.model') && bytes[0] === 0x0a)
+    return { tokenizer: sentencePieceTokenizer(bytes, { where: path }) };
+  if (!name.endsWith('.model')) {
+    if (isRwkvVocabulary(start)) return { tokenizer: rwkvTokenizer(textOf(path, bytes), path) };
     const isText = !start.includes('\0') && !start.includes('\ufffd');
-    const text = isText || name === 'vocab.txt' ? textOf(bytes, path) : '';
+    const text = isText || name === 'vocab.txt' ? textOf(path, bytes) : '';
     if (isWordPieceVocabulary(text)) {
       const config = await readOptional(joinPath(directoryName(path), 'tokenizer_config.json'));
       return { file: wordPieceJson(text, config, path), config, where: path };
@@ -93,7 +98,7 @@ async function recognizeJson(
   path: string,
   split: SplitPatternName | undefined,
 ): Promise<Recognized> {
-  const content: Json = parseJson(textOf(bytes, path), path);
+  const content: Json = parseJson(textOf(path, bytes), path);
   if (!isJsonObject(content)) {
     throw new TesseraError('bad-file', `${path} is not a tokenizer.json: it must hold a JSON object.`, { hint: KINDS });
   }
@@ -181,12 +186,4 @@ async function readOptional(path: string): Promise<JsonObject | undefined> {
   }
   const value = parseJson(text, path);
   return isJsonObject(value) ? value : undefined;
-}
-
-function textOf(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new TesseraError('bad-file', `${path} is not UTF-8 text.`, { cause });
-  }
 }
