@@ -69,7 +69,7 @@ export interface SaveOptions {
 
 /** Turns text into ids and ids into text. */
 export interface Tokenizer {
-  /** What kind it is: `bytes` or `bpe`. */
+  /** What kind it is: `bytes`, `bpe`, `unigram`, `wordpiece`, `wordlevel` or `rwkv`. */
   readonly name: string;
   readonly vocabulary: Vocabulary;
   /** The token that ends a document, where the vocabulary has one. */

@@ -65,6 +65,7 @@ describe('the README', () => {
       'From a text file to a model',
       'Generate and evaluate',
       'A model and an objective of your own',
+      'Tokenizers',
       'Architectures beside each other',
     ]);
   });
