@@ -67,26 +67,32 @@ describe('tessera tokenizer', () => {
     expect(again.stdout).toBe(tessera(['tokenizer', 'encode', path('b.txt'), '--tokenizer', 'r50k_base']).stdout);
   });
 
-  const cases: readonly (readonly [string, readonly string[], RegExp, string?])[] = [
+  const cases: readonly (readonly [string, readonly string[], RegExp, string])[] = [
     [
       'a name that is nowhere',
       ['count', path('a.txt'), '--tokenizer', 'o200k_bse'],
       /Did you mean o200k_base\?.*hf download/s,
+      '',
     ],
-    ['no tokenizer', ['encode', path('a.txt')], /--tokenizer is missing/],
-    ['a file that is not there', ['count', path('none.txt'), '--tokenizer', 'bytes'], /There is no file .*none\.txt/],
-    ['broken JSON', ['show', path('broken.json')], /broken\.json/],
-    ['a file that is no tokenizer', ['show', path('notes.txt')], /notes\.txt is no tokenizer/],
-    ['ranks that come twice', ['show', path('twice.tiktoken'), '--split', 'gpt2'], /the rank 0 is there twice/],
-    ['a rank file without a split', ['show', path('twice.tiktoken')], /does not say how text is cut into words/],
+    ['no tokenizer', ['encode', path('a.txt')], /--tokenizer is missing/, ''],
+    [
+      'a file that is not there',
+      ['count', path('none.txt'), '--tokenizer', 'bytes'],
+      /There is no file .*none\.txt/,
+      '',
+    ],
+    ['broken JSON', ['show', path('broken.json')], /broken\.json/, ''],
+    ['a file that is no tokenizer', ['show', path('notes.txt')], /notes\.txt is no tokenizer/, ''],
+    ['ranks that come twice', ['show', path('twice.tiktoken'), '--split', 'gpt2'], /the rank 0 is there twice/, ''],
+    ['a rank file without a split', ['show', path('twice.tiktoken')], /does not say how text is cut into words/, ''],
     ['an id out of range', ['decode', '--tokenizer', 'o200k_base'], /No token has the id 9999999/, '9999999'],
     ['an id that is none', ['decode', '--tokenizer', 'o200k_base'], /"x", is no id/, '1 x'],
     ['a line that is no JSON', ['encode', '--jsonl', '--tokenizer', 'bytes'], /line 2: it is no JSON/, '"a"\nb\n'],
-    ['nowhere to convert to', ['convert', 'o200k_base'], /--out is missing/],
+    ['nowhere to convert to', ['convert', 'o200k_base'], /--out is missing/, ''],
   ];
   it.each(cases)('refuses in a sentence, with exit code 2: %s', (_what, args, says, input) => {
     const before = contentOf(folder);
-    const { status, stderr } = tessera(['tokenizer', ...args], input === undefined ? {} : { input });
+    const { status, stderr } = tessera(['tokenizer', ...args], { input });
     expect(stderr).toMatch(says);
     expect(status, stderr).toBe(2);
     expect(stderr).not.toMatch(/\n\s+at /);
