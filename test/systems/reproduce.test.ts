@@ -23,7 +23,7 @@ import { TEXT, type TinyOptions, tiny, WORDS } from './tiny.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'tessera-runner-'));
 const cache = join(folder, 'cache');
-const runtime = await testRuntime();
+const runtime = await testRuntime({ threads: 1 });
 
 beforeAll(async () => {
   mkdirSync(join(folder, 'data', 'tiny-words'), { recursive: true });
