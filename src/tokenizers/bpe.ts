@@ -3,25 +3,19 @@
  * allocated per call is the result. A vocabulary without merges is the bytes themselves and skips all that.
  */
 
-import { isJsonObject, type Json, type JsonObject } from '../formats/json.js';
+import type { JsonObject } from '../formats/json.js';
 import { addedTokenSplitter } from './added-tokens.js';
 import { type BpeParts, writeBpe } from './bpe-file.js';
 import { checkDecoder, readNormalizer, readPostProcessor } from './components.js';
+import { defaultConfig, findEndOfText, savedConfig } from './config.js';
 import { decodeIds, streamDecoder, toText } from './decode.js';
-import { mergeTable, type WordMerger, wordMerger } from './merges.js';
+import { mergeTable, wholeWordsFirst, wordMerger } from './merges.js';
 import { readPreTokenizer } from './pretokenize.js';
+import { wholeRange } from './scanners.js';
+import { KEPT, keptBuffer, toUtf8 } from './text-buffer.js';
 import type { EncodeOptions, Tokenizer } from './tokenizer.js';
-import { type TokenTable, vocabularyOf } from './vocabulary.js';
-import { type IdSink, idSink, reserve, wordEncoder } from './word-encoder.js';
-
-/** Names by which files call the token that ends a text, the likeliest first. */
-const END_OF_TEXT = ['<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>', '<|end|>', '<|im_end|>'];
-/** What Hugging Face's libraries write where no length was given. */
-const NO_MAXIMUM = 1e30;
-/** Room for text, in bytes, and for ids that is kept between calls. */
-const KEPT = 1 << 20;
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import { vocabularyOf } from './vocabulary.js';
+import { type IdSink, idSink, pushIds, reserve, wordEncoder } from './word-encoder.js';
 
 /**
  * The tokenizer of some parts. `config` is the content of `tokenizer_config.json`; without it, one is made.
@@ -97,9 +91,9 @@ export function bpeTokenizer(parts: BpeParts, config: JsonObject | undefined, wh
   const encodeBytes = (bytes: Uint8Array, options: EncodeOptions = {}): Int32Array<ArrayBuffer> => {
     sink.length = 0;
     const { before, after } = options.addSpecialTokens === true ? surrounding : { before: [], after: [] };
-    push(sink, before);
+    pushIds(sink, before);
     encodeStretches(bytes, options, sink);
-    push(sink, after);
+    pushIds(sink, after);
     words.release();
     const ids = sink.ids.slice(0, sink.length);
     if (sink.ids.length > KEPT) sink = idSink(1024);
@@ -128,83 +122,6 @@ export function bpeTokenizer(parts: BpeParts, config: JsonObject | undefined, wh
       decodeIds(table, ids, options.skipSpecialTokens === true ? specialIds : undefined),
     createDecoder: (options = {}) => streamDecoder(table, options.skipSpecialTokens === true ? specialIds : undefined),
     clearCache: words.clear,
-    save: (options = {}) => [
-      { file: 'tokenizer.json', text: writeBpe(parts) },
-      {
-        file: 'tokenizer_config.json',
-        text: `${JSON.stringify(
-          {
-            ...saved,
-            ...(options.maxLength === undefined ? {} : { model_max_length: options.maxLength }),
-            ...options.config,
-          },
-          null,
-          2,
-        )}\n`,
-      },
-    ],
+    save: (options = {}) => [{ file: 'tokenizer.json', text: writeBpe(parts) }, savedConfig(saved, options)],
   };
-}
-
-/** A `tokenizer_config.json` for a tokenizer of ours, which ends, begins and pads with the same token where it has one. */
-export function defaultConfig(endOfText: string | undefined): JsonObject {
-  return {
-    ...(endOfText === undefined ? {} : { bos_token: endOfText, eos_token: endOfText, pad_token: endOfText }),
-    clean_up_tokenization_spaces: false,
-    model_max_length: NO_MAXIMUM,
-    tokenizer_class: 'PreTrainedTokenizerFast',
-  };
-}
-
-/** Appends ids. */
-function push(sink: IdSink, ids: readonly number[]): void {
-  reserve(sink, ids.length);
-  for (const id of ids) sink.ids[sink.length++] = id;
-}
-
-const wholeRange = (_bytes: Uint8Array, _at: number, end: number): number => end;
-
-/** `ignore_merges`: a word that is a token is not merged. */
-function wholeWordsFirst(merge: WordMerger, table: TokenTable): WordMerger {
-  return (bytes, from, to, out, at) => {
-    const id = table.find(bytes, from, to);
-    if (id === -1) return merge(bytes, from, to, out, at);
-    out[at] = id;
-    return 1;
-  };
-}
-
-/** Gives a buffer with room for so many bytes. */
-export type KeptBuffer = (length: number) => Bytes;
-
-/** Gives a buffer with room for `length` bytes; the same one again unless it would be large. */
-export function keptBuffer(): KeptBuffer {
-  let kept = new Uint8Array(0);
-  return (length) => {
-    if (length > KEPT) return new Uint8Array(length);
-    if (length > kept.length) kept = new Uint8Array(Math.min(KEPT, Math.max(1024, length * 2)));
-    return kept;
-  };
-}
-
-const encoder = new TextEncoder();
-
-/** The text's UTF-8; a lone surrogate is U+FFFD. */
-export function toUtf8(kept: KeptBuffer, text: string): Bytes {
-  const most = text.length * 3;
-  if (most > KEPT) return encoder.encode(text);
-  const buffer = kept(most);
-  return buffer.subarray(0, encoder.encodeInto(text, buffer).written);
-}
-
-/** The token that ends a text: what the configuration names, or the likeliest of the special ones. */
-export function findEndOfText(
-  config: JsonObject | undefined,
-  special: ReadonlyMap<string, number>,
-  added: ReadonlyMap<string, number>,
-): number | undefined {
-  const named: Json | undefined = isJsonObject(config?.eos_token) ? config.eos_token.content : config?.eos_token;
-  if (typeof named === 'string' && added.has(named)) return added.get(named);
-  const known = END_OF_TEXT.find((content) => special.has(content));
-  return known === undefined ? undefined : special.get(known);
 }

@@ -4,9 +4,10 @@
  */
 
 import { TesseraError } from '../host/error.js';
-import { bpeTokenizer, defaultConfig } from './bpe.js';
+import { bpeTokenizer } from './bpe.js';
 import { readBpe } from './bpe-file.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
+import { defaultConfig } from './config.js';
 import { preTokenizerJson } from './pretokenize.js';
 import type { Tokenizer } from './tokenizer.js';
 

@@ -8,6 +8,7 @@
  */
 
 import { hashPair } from './pair-index.js';
+import type { TokenTable } from './vocabulary.js';
 
 /** Merges by rank, ready for look-up. */
 export interface MergeTable {
@@ -261,6 +262,16 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
   };
 
   return (bytes, from, to, out, at) => (to - from <= SHORT ? mergeShort : mergeLong)(bytes, from, to, out, at);
+}
+
+/** `ignore_merges`: a word that is a token is not merged. */
+export function wholeWordsFirst(merge: WordMerger, table: TokenTable): WordMerger {
+  return (bytes, from, to, out, at) => {
+    const id = table.find(bytes, from, to);
+    if (id === -1) return merge(bytes, from, to, out, at);
+    out[at] = id;
+    return 1;
+  };
 }
 
 /** [rank, result] of the merge of every pair of bytes: those that a word begins with need no search. */

@@ -5,6 +5,7 @@
 
 import { environmentVariable, isPage, joinPath, listDirectory, readTextFile, stat } from '#host';
 import { TesseraError } from '../host/error.js';
+import { nearest } from '../text/nearest.js';
 import { encodingOfModel, MODEL_NAMES } from './model-names.js';
 import { findRanks } from './rank-files.js';
 import { type Recognized, recognizeFile, recognizeFolder } from './recognize.js';
@@ -87,7 +88,7 @@ async function cachedRepository(name: string): Promise<string | undefined> {
 }
 
 function missing(name: string): TesseraError {
-  const near = nearest(name);
+  const near = name.length > 64 ? undefined : nearest(name, ['bytes', ...Object.keys(ENCODINGS), ...MODEL_NAMES]);
   return new TesseraError(
     'not-found',
     `There is no tokenizer ${JSON.stringify(shortened(name))}: nothing is at that path, and it is no name known here.`,
@@ -106,36 +107,4 @@ function missing(name: string): TesseraError {
 
 function shortened(name: string): string {
   return name.length > 80 ? `${name.slice(0, 80)}...` : name;
-}
-
-/** The known name that a mistyped one is nearest to, within a third of its letters. */
-function nearest(name: string): string | undefined {
-  if (name.length < 2 || name.length > 64) return undefined;
-  let best: string | undefined;
-  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
-  for (const known of ['bytes', ...Object.keys(ENCODINGS), ...MODEL_NAMES]) {
-    // A forgotten hyphen or point is the likeliest slip.
-    const isSlip = bare(name) === bare(known);
-    const distance = isSlip ? 0 : editDistance(name.toLowerCase(), known);
-    if (distance < least) [best, least] = [known, distance];
-  }
-  return best;
-}
-
-function bare(name: string): string {
-  return name.toLowerCase().replace(/[-_. ]/g, '');
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -9,13 +9,14 @@
 import type { JsonObject } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
 import { addedTokenSplitter } from './added-tokens.js';
-import { defaultConfig, keptBuffer, toUtf8 } from './bpe.js';
 import { spellBytes } from './byte-level.js';
 import { byteLevelComponents } from './bytes.js';
+import { defaultConfig, savedConfig } from './config.js';
 import { decodeIds, streamDecoder, toText } from './decode.js';
 import { byteTrie } from './pipeline/trie.js';
 import { preTokenizerJson } from './pretokenize.js';
 import { readPythonLiteral } from './python-literal.js';
+import { keptBuffer, toUtf8 } from './text-buffer.js';
 import type { EncodeOptions, Tokenizer } from './tokenizer.js';
 import { type TokenTable, tokenTable, vocabularyOf } from './vocabulary.js';
 import { idSink, reserve } from './word-encoder.js';
@@ -96,18 +97,7 @@ export function rwkvTokenizer(text: string, where = 'the vocabulary'): Tokenizer
     clearCache: () => undefined,
     save: (options = {}) => [
       { file: 'tokenizer.json', text: `${JSON.stringify(wordPieceForm(table), null, 2)}\n` },
-      {
-        file: 'tokenizer_config.json',
-        text: `${JSON.stringify(
-          {
-            ...defaultConfig(END_OF_TEXT),
-            ...(options.maxLength === undefined ? {} : { model_max_length: options.maxLength }),
-            ...options.config,
-          },
-          null,
-          2,
-        )}\n`,
-      },
+      savedConfig(defaultConfig(END_OF_TEXT), options),
     ],
   };
 }

@@ -26,6 +26,9 @@ import {
 /** Gives the end of the word that starts at `at`; `at < end`. */
 export type Scanner = (bytes: Uint8Array, at: number, end: number) => number;
 
+/** Splits nothing. */
+export const wholeRange: Scanner = (_bytes, _at, end) => end;
+
 /** The published source of each pattern, by its name. */
 export const SPLIT_PATTERNS = {
   gpt2: "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",

@@ -4,7 +4,7 @@
  * across them, and given to BPE's merges; a unigram model reads it whole, since the library's sums are rounded along it.
  */
 
-import { defaultConfig } from './bpe.js';
+import { defaultConfig, savedConfig } from './config.js';
 import type { WordMerger } from './merges.js';
 import type { Scanner } from './scanners.js';
 import { sentencePieceMerger } from './sentencepiece-bpe.js';
@@ -101,20 +101,14 @@ export function sentencePieceTokenizer(model: Uint8Array, options: SentencePiece
     clearCache: clear,
     save: (saved = {}) => [
       { file: 'tokenizer.json', text: `${JSON.stringify(sentencePieceToJson(model, options), null, 2)}\n` },
-      {
-        file: 'tokenizer_config.json',
-        text: `${JSON.stringify(
-          {
-            ...defaultConfig(endOfText === undefined ? undefined : file.end),
-            ...(special.has(file.begin) ? { bos_token: file.begin } : {}),
-            unk_token: names[file.unknown],
-            ...(saved.maxLength === undefined ? {} : { model_max_length: saved.maxLength }),
-            ...saved.config,
-          },
-          null,
-          2,
-        )}\n`,
-      },
+      savedConfig(
+        {
+          ...defaultConfig(endOfText === undefined ? undefined : file.end),
+          ...(special.has(file.begin) ? { bos_token: file.begin } : {}),
+          unk_token: names[file.unknown] ?? null,
+        },
+        saved,
+      ),
     ],
   };
 }

@@ -9,8 +9,9 @@
 
 import type { JsonObject } from '../formats/json.js';
 import { TesseraError } from '../host/error.js';
-import { bpeTokenizer, defaultConfig } from './bpe.js';
+import { bpeTokenizer } from './bpe.js';
 import { byteLevelComponents } from './bytes.js';
+import { defaultConfig } from './config.js';
 import { type MergeTableBuilder, mergeTableBuilder } from './merges.js';
 import { preTokenizerJson } from './pretokenize.js';
 import type { SplitPatternName } from './scanners.js';

@@ -4,9 +4,10 @@
  */
 
 import { TesseraError, throwIfAborted } from '../host/error.js';
-import { bpeTokenizer, defaultConfig } from './bpe.js';
+import { bpeTokenizer } from './bpe.js';
 import { readBpe } from './bpe-file.js';
 import { addedTokensJson, byteLevelComponents, checkSpecialTokens } from './bytes.js';
+import { defaultConfig } from './config.js';
 import { wordCounter } from './count-words.js';
 import { learnMerges } from './learn-merges.js';
 import { preTokenizerJson, readPreTokenizer } from './pretokenize.js';

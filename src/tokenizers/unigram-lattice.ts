@@ -49,7 +49,7 @@ export function sampledUnigram(model: UnigramModel, alpha: number): SampledMerge
   return (bytes, from, to, out, at, draw) => {
     if (from === to) return 0;
     const lattice = makeLattice(model, bytes, from, to);
-    const { starts, ends, ids, scores, endingAt } = lattice;
+    const { starts, scores, endingAt } = lattice;
     // The logarithm of the sum over all segmentations up to each place.
     const sums = new Float64Array(to - from + 1).fill(Number.NEGATIVE_INFINITY);
     sums[0] = 0;
@@ -81,15 +81,7 @@ export function sampledUnigram(model: UnigramModel, alpha: number): SampledMerge
       place = (starts[chosen] as number) - from;
     }
     path.reverse();
-    return model.write(
-      bytes,
-      from,
-      path.map((node) => ends[node] as number),
-      path.map((node) => ids[node] as number),
-      path.length,
-      out,
-      at,
-    );
+    return writePath(model, lattice, path, { bytes, from, out, at });
   };
 }
 
@@ -107,7 +99,8 @@ export function nBestSegmentations(
   if (!(Number.isInteger(count) && count >= 1 && count <= MOST)) {
     throw new TesseraError('bad-option', `${count} segmentations were asked for; ask for 1 to ${MOST}.`);
   }
-  const { starts, ends, ids, scores, endingAt } = makeLattice(model, bytes, from, to);
+  const lattice = makeLattice(model, bytes, from, to);
+  const { starts, scores, endingAt } = lattice;
   /** For each place the best ways to it: the sum, the last piece, and which of the ways to its start. */
   const ways: { readonly score: number; readonly node: number; readonly rank: number }[][] = [
     [{ score: 0, node: -1, rank: 0 }],
@@ -134,17 +127,27 @@ export function nBestSegmentations(
     }
     path.reverse();
     const out = new Int32Array(to - from);
-    const length = model.write(
-      bytes,
-      from,
-      path.map((node) => ends[node] as number),
-      path.map((node) => ids[node] as number),
-      path.length,
-      out,
-      0,
-    );
+    const length = writePath(model, lattice, path, { bytes, from, out, at: 0 });
     return { ids: out.slice(0, length), score };
   });
+}
+
+interface Place {
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly out: Int32Array;
+  readonly at: number;
+}
+
+/** Writes the ids of a path through a lattice; returns how many there are. */
+function writePath(
+  model: UnigramModel,
+  { ends, ids }: Lattice,
+  path: readonly number[],
+  { bytes, from, out, at }: Place,
+): number {
+  const of = (values: ArrayLike<number>): number[] => path.map((node) => values[node] as number);
+  return model.write(bytes, from, of(ends), of(ids), path.length, out, at);
 }
 
 function makeLattice(model: UnigramModel, bytes: Uint8Array, from: number, to: number): Lattice {

@@ -41,6 +41,12 @@ export function reserve(sink: IdSink, more: number): void {
   sink.ids = grown;
 }
 
+/** Appends ids. */
+export function pushIds(sink: IdSink, ids: readonly number[]): void {
+  reserve(sink, ids.length);
+  for (const id of ids) sink.ids[sink.length++] = id;
+}
+
 /** Entries of the short table, and their 32-bit fields: four of key, length and count, up to three ids or a place. */
 const SHORT_ENTRIES = 1 << 16;
 const FIELDS = 8;

@@ -2,7 +2,7 @@
 
 import { SYSTEMS, systemOf, systemsByFamily } from 'tessera-kit/systems';
 import { describe, expect, it } from 'vitest';
-import { distance, nearest } from '../../dist/systems/nearest.js';
+import { distance, nearest } from '../../dist/text/nearest.js';
 import { tinyEntry } from './tiny.mjs';
 
 describe('a name that is not in a list', () => {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type UnigramModel, unigramModel } from '../../dist/tokenizers/unigram.js';
 import { nBestSegmentations, sampledUnigram } from '../../dist/tokenizers/unigram-lattice.js';
 import { tokenTable } from '../../dist/tokenizers/vocabulary.js';
+import { file } from './native.js';
 import { BYTES } from './sentencepiece-writer.js';
 import { drawer } from './texts.js';
 
@@ -53,17 +54,7 @@ describe('the unigram model', () => {
       const first = vocabulary.length - 256;
       const model = make(vocabulary, byteFallback ? { byteIds: Int32Array.from(BYTES, (_, i) => first + i) } : {});
       const native = Native.fromString(
-        JSON.stringify({
-          version: '1.0',
-          truncation: null,
-          padding: null,
-          added_tokens: [],
-          normalizer: null,
-          pre_tokenizer: null,
-          post_processor: null,
-          decoder: null,
-          model: { type: 'Unigram', unk_id: 0, vocab: vocabulary, byte_fallback: byteFallback },
-        }),
+        JSON.stringify(file({}, { type: 'Unigram', unk_id: 0, vocab: vocabulary, byte_fallback: byteFallback })),
       );
       for (const text of drawTexts(seed)) {
         const ids = (await native.encode(text, null, { addSpecialTokens: false })).getIds();

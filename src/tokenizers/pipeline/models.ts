@@ -6,8 +6,7 @@ import type { Random } from '../../tensor/random.js';
 import type { AddedToken } from '../added-tokens.js';
 import { readMerges } from '../bpe-file.js';
 import { BYTE_CHARACTERS } from '../byte-level.js';
-import { mergeTable, type WordMerger, wordMerger } from '../merges.js';
-import type { TokenTable } from '../vocabulary.js';
+import { mergeTable, type WordMerger, wholeWordsFirst, wordMerger } from '../merges.js';
 import { byteTokenIds, characterSymbols } from './bpe-symbols.js';
 import { type PipelineModel, readTable, textField, without, writeVocabulary } from './model-parts.js';
 import { pairScanner } from './pair-scanner.js';
@@ -130,15 +129,5 @@ function readCharacterBpe(model: JsonObject, added: readonly AddedToken[], where
       }
       return writeVocabulary(rest, tokens, { merges: written });
     },
-  };
-}
-
-/** `ignore_merges`: a word that is a token is not merged. */
-function wholeWordsFirst(merge: WordMerger, table: TokenTable): WordMerger {
-  return (bytes, from, to, out, at) => {
-    const id = table.find(bytes, from, to);
-    if (id === -1) return merge(bytes, from, to, out, at);
-    out[at] = id;
-    return 1;
   };
 }

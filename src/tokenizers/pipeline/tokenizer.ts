@@ -8,23 +8,21 @@
 import { isJsonObject, type Json, type JsonObject } from '../../formats/json.js';
 import { TesseraError } from '../../host/error.js';
 import { type AddedToken, addedTokenSplitter, readAddedTokens } from '../added-tokens.js';
-import { defaultConfig, findEndOfText, keptBuffer, toUtf8 } from '../bpe.js';
 import { readPostProcessor } from '../components.js';
+import { defaultConfig, findEndOfText, savedConfig } from '../config.js';
 import { decodeIds, streamDecoder } from '../decode.js';
 import type { WordMerger } from '../merges.js';
-import type { Scanner } from '../scanners.js';
+import { type Scanner, wholeRange } from '../scanners.js';
+import { KEPT, keptBuffer, toUtf8 } from '../text-buffer.js';
 import type { DecodeOptions, EncodeOptions, StreamDecoder, Tokenizer } from '../tokenizer.js';
 import { checkId, type TokenTable, tokenTable, vocabularyOf } from '../vocabulary.js';
-import { type IdSink, idSink, reserve, wordEncoder } from '../word-encoder.js';
+import { type IdSink, idSink, pushIds, reserve, wordEncoder } from '../word-encoder.js';
 import { byteLevelBytes, chainOf, flattenDecoders, readDecoder } from './decoders.js';
 import { readModel } from './models.js';
 import { type Normalizer, readNormalizer } from './normalizers.js';
 import { readPreTokenizer } from './pre-tokenizers.js';
 import { withoutSpace } from './scanners.js';
 import { bytesOf, textOf } from './unicode.js';
-
-/** Room for ids that is kept between calls. */
-const KEPT = 1 << 20;
 
 /** The tokenizer of a tokenizer.json's content. @throws bad-file; unsupported, naming what is not known. */
 export function pipelineTokenizer(file: JsonObject, config: JsonObject | undefined, where: string): Tokenizer {
@@ -113,13 +111,13 @@ export function pipelineTokenizer(file: JsonObject, config: JsonObject | undefin
   const encodeBytes = (bytes: Uint8Array, options: EncodeOptions = {}): Int32Array<ArrayBuffer> => {
     sink.length = 0;
     const { before, after } = options.addSpecialTokens === true ? surrounding : { before: [], after: [] };
-    push(sink, before);
+    pushIds(sink, before);
     try {
       encodeStretches(bytes, options, sink);
     } finally {
       words.release();
     }
-    push(sink, after);
+    pushIds(sink, after);
     const ids = sink.ids.slice(0, sink.length);
     if (sink.ids.length > KEPT) sink = idSink(1024);
     return ids;
@@ -149,27 +147,9 @@ export function pipelineTokenizer(file: JsonObject, config: JsonObject | undefin
     clearCache: words.clear,
     save: (options = {}) => [
       { file: 'tokenizer.json', text: `${JSON.stringify({ ...rest, model: model.write() }, null, 2)}\n` },
-      {
-        file: 'tokenizer_config.json',
-        text: `${JSON.stringify(
-          {
-            ...saved,
-            ...(options.maxLength === undefined ? {} : { model_max_length: options.maxLength }),
-            ...options.config,
-          },
-          null,
-          2,
-        )}\n`,
-      },
+      savedConfig(saved, options),
     ],
   };
-}
-
-const wholeRange: Scanner = (_bytes, _at, end) => end;
-
-function push(sink: IdSink, ids: readonly number[]): void {
-  reserve(sink, ids.length);
-  for (const id of ids) sink.ids[sink.length++] = id;
 }
 
 /** Those of the added tokens that are found in normalized text; of two that become equal, a special one counts. */
