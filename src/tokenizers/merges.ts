@@ -2,9 +2,10 @@
  * Byte-pair merging (Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units"): of all
  * adjacent pairs the one of lowest rank is merged first, the leftmost of equals, until none is left.
  *
- * Ranks sit in a table with open addressing over (left, right). Words of up to 48 bytes are merged in place by a plain
- * scan for the minimum; longer ones through a linked list of symbols and a list of positions for each rank, in n log n,
- * so that a word of a megabyte takes well under a second. Nothing is allocated for a short word, and only typed arrays for a long one.
+ * Ranks sit in a table with open addressing over (left, right). Words of up to 24 bytes are merged in place by a plain
+ * scan for the minimum; those of up to 256, such as clauses of scripts without spaces, with their ranks on a heap; longer
+ * ones through a linked list of symbols and a list of positions for each rank, in n log n, so that a word of a megabyte
+ * takes well under a second. Nothing is allocated for the first two, and only typed arrays for a long one.
  */
 
 import { hashPair } from './pair-index.js';
@@ -35,7 +36,9 @@ export interface SymbolTable {
   readonly fill?: (bytes: Uint8Array, from: number, to: number, target: Int32Array) => number;
 }
 
-const SHORT = 48;
+/** Symbols of a short word, which is searched for its least rank each time, and of one that keeps its ranks on a heap. */
+const SHORT = 24;
+const MIDDLE = 256;
 /** More than any rank. */
 const NO_RANK = 0x7fffffff;
 
@@ -106,9 +109,13 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
   const { count, slots, mask, filter } = table;
   const { byteIds, unknown, fuseUnknown } = symbolTable;
   const isComplete = byteIds.every((id) => id >= 0);
-  const symbols = new Int32Array(SHORT);
-  const ranks = new Int32Array(SHORT);
-  const results = new Int32Array(SHORT);
+  const symbols = new Int32Array(MIDDLE);
+  const ranks = new Int32Array(MIDDLE);
+  const results = new Int32Array(MIDDLE);
+  const after = new Int32Array(MIDDLE);
+  const before = new Int32Array(MIDDLE + 1);
+  // Every merge offers at most two pairs and there are fewer merges than symbols.
+  const queue = new Int32Array(MIDDLE * 3);
   const find = finder(slots, mask, filter);
   const pairs = isComplete ? bytePairs(byteIds, slots, find) : undefined;
 
@@ -141,18 +148,24 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
 
   const fill = symbolTable.fill ?? fillBytes;
 
-  const mergeShort: WordMerger = (bytes, from, to, out, at) => {
-    let length = fill(bytes, from, to, symbols);
+  /** Fills the first symbols of a word of at most MIDDLE bytes and the merges of their pairs; returns how many there are. */
+  const begin = (bytes: Uint8Array, from: number, to: number): number => {
+    const length = fill(bytes, from, to, symbols);
     if (pairs === undefined) {
       for (let i = 0; i + 1 < length; i++) note(i, symbols[i] as number, symbols[i + 1] as number);
-    } else {
-      let pair = bytes[from] as number;
-      for (let i = 0; i + 1 < length; i++) {
-        pair = ((pair << 8) | (bytes[from + i + 1] as number)) & 0xffff;
-        ranks[i] = pairs[pair * 2] as number;
-        results[i] = pairs[pair * 2 + 1] as number;
-      }
+      return length;
     }
+    let pair = bytes[from] as number;
+    for (let i = 0; i + 1 < length; i++) {
+      pair = ((pair << 8) | (bytes[from + i + 1] as number)) & 0xffff;
+      ranks[i] = pairs[pair * 2] as number;
+      results[i] = pairs[pair * 2 + 1] as number;
+    }
+    return length;
+  };
+
+  const mergeShort: WordMerger = (bytes, from, to, out, at) => {
+    let length = begin(bytes, from, to);
     while (length > 1) {
       let best = 0;
       let rank = ranks[0] as number;
@@ -177,6 +190,46 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
     }
     for (let i = 0; i < length; i++) out[at + i] = symbols[i] as number;
     return length;
+  };
+
+  /** Ranks and positions on a heap as one number each, `rank * MIDDLE + position`; those that no longer hold are passed over. */
+  const mergeMiddle: WordMerger = (bytes, from, to, out, at) => {
+    const length = begin(bytes, from, to);
+    let queued = 0;
+    for (let i = 0; i < length; i++) {
+      after[i] = i + 1;
+      before[i] = i - 1;
+      if (i + 1 < length && ranks[i] !== NO_RANK) queued = pushRank(queue, queued, (ranks[i] as number) * MIDDLE + i);
+    }
+    while (queued > 0) {
+      const least = queue[0] as number;
+      queued = popRank(queue, queued);
+      const position = least % MIDDLE;
+      if (ranks[position] !== (least - position) / MIDDLE) continue;
+      const right = after[position] as number;
+      const next = after[right] as number;
+      const left = before[position] as number;
+      const result = results[position] as number;
+      symbols[position] = result;
+      after[position] = next;
+      ranks[right] = NO_RANK;
+      if (next < length) {
+        before[next] = position;
+        note(position, result, symbols[next] as number);
+        const rank = ranks[position] as number;
+        if (rank !== NO_RANK) queued = pushRank(queue, queued, rank * MIDDLE + position);
+      } else ranks[position] = NO_RANK;
+      if (left >= 0) {
+        note(left, symbols[left] as number, result);
+        const rank = ranks[left] as number;
+        if (rank !== NO_RANK) queued = pushRank(queue, queued, rank * MIDDLE + left);
+      }
+    }
+    let made = 0;
+    for (let position = 0; position < length; position = after[position] as number) {
+      out[at + made++] = symbols[position] as number;
+    }
+    return made;
   };
 
   /** The first node of each rank's list of positions, made when the first long word comes; all empty between words. */
@@ -261,7 +314,11 @@ export function wordMerger(table: MergeTable, symbolTable: SymbolTable): WordMer
     return made;
   };
 
-  return (bytes, from, to, out, at) => (to - from <= SHORT ? mergeShort : mergeLong)(bytes, from, to, out, at);
+  const middle = count * MIDDLE < 2 ** 31 ? MIDDLE : SHORT;
+  return (bytes, from, to, out, at) => {
+    const size = to - from;
+    return (size <= SHORT ? mergeShort : size <= middle ? mergeMiddle : mergeLong)(bytes, from, to, out, at);
+  };
 }
 
 /** `ignore_merges`: a word that is a token is not merged. */
